@@ -1,0 +1,69 @@
+package graph
+
+import (
+	"io"
+	"time"
+)
+
+// Options say how a graph is run. The zero value runs everything, remembers
+// nothing and tells nobody.
+type Options struct {
+	Info  RunInfo  // passed on in RunStarted
+	Goals []string // task names; none = all tasks that nothing else needs
+	Dry   bool     // decide only; record nothing, apply nothing
+	// Fresh runs pure tasks although their result is known. Effects are checked
+	// as ever: a cache never decides about them.
+	Fresh bool
+	Jobs  int            // tasks at work at once; 0 = 64
+	Pools map[string]int // sizes of pools; a task heavier than its pool takes all of it
+	Cache *Cache         // nil = nothing is cached
+	Files *FileMemo      // nil = one for this run only
+	// Grace is how long effects at work may go on after the context is
+	// cancelled. 0 = 1 minute. What is Interruptible is stopped at once.
+	Grace time.Duration
+	Abort <-chan struct{} // closed = stop effects too, now
+	Now   func() time.Time
+	// Watch is called for each event, one at a time; it must not block.
+	Watch []func(Event)
+	// LogTo, if set, is asked once for each task that logs something.
+	LogTo func(task string) (io.WriteCloser, error)
+}
+
+func (o *Options) fill() {
+	if o.Jobs <= 0 {
+		o.Jobs = 64
+	}
+	if o.Grace <= 0 {
+		o.Grace = time.Minute
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Files == nil {
+		o.Files = OpenFileMemo("")
+	}
+}
+
+// Result is how a run ended.
+type Result struct {
+	Plan   *Plan
+	Counts map[Status]int // of all declared tasks
+
+	tasks  map[string]int
+	states []node
+}
+
+// Status returns how the named task ended, and its reason.
+func (r *Result) Status(task string) (Status, string) {
+	id, ok := r.tasks[task]
+	if !ok {
+		return "", ""
+	}
+	return r.states[id].status, r.states[id].reason
+}
+
+// ValueOf returns the value of a task that ended well.
+func ValueOf[T any](r *Result, ref Ref[T]) (T, bool) {
+	v, ok := r.states[ref.taskID()].value.(T)
+	return v, ok
+}

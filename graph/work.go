@@ -1,0 +1,166 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sourcegraph/conc/panics"
+)
+
+// outcome is what a worker brings back to the scheduler.
+type outcome struct {
+	id       int
+	deciding bool // it ends a decision, else work
+	began    time.Time
+	done     bool // decision: no work is needed
+	reason   string
+	key      string
+	record   record
+	value    any
+	raw      json.RawMessage
+	err      error
+	// interrupted: its context had been cancelled when it came back
+	interrupted bool
+	tail        []string
+}
+
+func (o *outcome) setValue(v any) {
+	o.value = v
+	if raw, err := encodeValue(v); err != nil {
+		o.err = err
+	} else {
+		o.raw = raw
+	}
+}
+
+// working is a task in a worker's hands; its context carries it.
+type working struct {
+	run  *run
+	task *Task
+	log  *taskLog
+}
+
+type workingKey struct{}
+
+func (r *run) newWorking(id int) *working {
+	t := r.tasks[id]
+	return &working{run: r, task: t, log: newTaskLog(r, t.name)}
+}
+
+// value is read by users of a task that has ended: the channel that brought its
+// outcome orders the write before this read.
+func (w *working) value(id int) any { return w.run.nodes[id].value }
+
+// guard calls f with the task's context; a panic becomes the task's failure.
+func (w *working) guard(ctx context.Context, f func(context.Context) error) (err error) {
+	recovered := panics.Try(func() { err = f(context.WithValue(ctx, workingKey{}, w)) })
+	if recovered != nil {
+		fmt.Fprintf(w.log, "%s\n", recovered.Stack)
+		return fmt.Errorf("a bug in roost: panic: %v (the log has the stack)", recovered.Value)
+	}
+	return err
+}
+
+func (w *working) close(ctx context.Context, out *outcome) {
+	out.tail = w.log.close()
+	out.interrupted = ctx.Err() != nil
+}
+
+// work is the worker's part of a task that must work.
+func (r *run) work(ctx context.Context, id int) (out outcome) {
+	t := r.tasks[id]
+	w := r.newWorking(id)
+	out = outcome{id: id, began: r.o.Now()}
+	defer func() { w.close(ctx, &out) }()
+	var value any
+	out.err = w.guard(ctx, func(ctx context.Context) (err error) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if t.kind == KindEffect {
+			value, err = apply(ctx, t)
+		} else {
+			value, err = t.work.run(ctx)
+		}
+		return err
+	})
+	if out.err != nil {
+		return out
+	}
+	out.setValue(value)
+	if t.kind == KindPure && out.err == nil && !r.o.Dry {
+		// A result that cannot be kept is still a result: the next run
+		// computes it again.
+		if err := r.o.Cache.put(t.name, r.nodes[id].key, out.raw); err != nil {
+			fmt.Fprintf(w.log, "%v\n", err)
+		}
+	}
+	return out
+}
+
+// apply changes the world, and proves it.
+func apply(ctx context.Context, t *Task) (any, error) {
+	if err := t.work.apply(ctx); err != nil {
+		return nil, err
+	}
+	proof, err := t.work.prove(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("applied, but it could not be proved: %w", err)
+	}
+	if !proof.done {
+		return nil, fmt.Errorf("applied, but the proof says no: %s", proof.reason)
+	}
+	return proof.value, nil
+}
+
+// took takes a worker's outcome into the run.
+func (r *run) took(out outcome) {
+	n, t := &r.nodes[out.id], r.tasks[out.id]
+	r.running--
+	n.stopped()
+	n.stopped = nil
+	if !out.deciding {
+		r.take(out.id, -1)
+	}
+	seconds := r.o.Now().Sub(out.began).Seconds()
+	switch {
+	case out.err != nil:
+		r.failed(out, seconds)
+		return
+	case out.deciding:
+		n.key, n.record = out.key, out.record
+		if !out.done {
+			r.mustWork(out.id, DecideRun, out.reason)
+			return
+		}
+		n.status = StatusCached
+		if t.kind == KindEffect {
+			n.status = StatusSatisfied
+		}
+	case t.kind == KindObserve:
+		n.status = StatusRead
+	default:
+		n.status = StatusRan
+	}
+	if !out.deciding && !r.o.Dry {
+		r.o.Cache.remember(t.name, lastRun{Record: n.record, Seconds: seconds})
+	}
+	n.value, n.raw, n.digest = out.value, out.raw, digestValue(out.raw)
+	r.end(out.id, out.reason, "", Event{Seconds: seconds})
+}
+
+func (r *run) failed(out outcome, seconds float64) {
+	n, t := &r.nodes[out.id], r.tasks[out.id]
+	n.err = out.err
+	n.status = statusOf(out.err)
+	// An effect that was stopped in the middle is not "cancelled": nobody knows
+	// how far it came.
+	inTheMiddle := t.kind == KindEffect && !out.deciding && !t.interruptible
+	if r.stopping && out.interrupted && !inTheMiddle {
+		n.status = StatusCancelled
+	}
+	text := out.err.Error()
+	r.end(out.id, firstLine(text), "", Event{Seconds: seconds, Error: text, Tail: out.tail})
+}
