@@ -47,11 +47,9 @@ type lastFile struct {
 	Tasks   map[string]lastRun `json:"tasks"`
 }
 
-// OpenCache opens the cache in a folder, making it (0700) if needed.
+// OpenCache opens the cache in a folder, which is made (0700) when something is
+// first kept.
 func OpenCache(dir string) (*Cache, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "results"), 0o700); err != nil {
-		return nil, fmt.Errorf("open the cache: %w", err)
-	}
 	c := &Cache{dir: dir, last: map[string]lastRun{}}
 	data, err := os.ReadFile(c.lastPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,6 +78,9 @@ func (c *Cache) Save() error {
 	data, err := json.Marshal(lastFile{cacheVersion, c.last})
 	if err != nil {
 		return err
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return fmt.Errorf("save the cache: %w", err)
 	}
 	if err := renameio.WriteFile(c.lastPath(), data, 0o600); err != nil {
 		return fmt.Errorf("save the cache: %w", err)

@@ -1,0 +1,5 @@
+# The laptop: away for days, then back.
+{
+  desktop.session = "sway";
+  metrics.interval = "1min";
+}
