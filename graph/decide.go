@@ -216,7 +216,7 @@ func (r *run) end(id int, reason, cause string, e Event) {
 	e.Kind, e.Task, e.TaskKind = TaskFinished, t.name, t.kind
 	e.Status, e.Reason, e.Cause, e.Result = n.status, n.reason, n.cause, n.raw
 	r.events.send(e)
-	if n.status != StatusCancelled { // then nothing may start any more
+	if n.status != StatusCancelled && n.status != StatusPlanned { // else nothing may start any more
 		r.advanceUsers(id)
 	}
 }

@@ -268,7 +268,7 @@ func (r *run) finish(took time.Duration) (*Result, error) {
 		case r.stopping:
 			r.settle(id, StatusCancelled, "the run was stopped first", "")
 		case r.o.Dry:
-			n.status = StatusPlanned
+			r.settle(id, StatusPlanned, n.reason, n.cause)
 		default:
 			return nil, fmt.Errorf("a bug in roost: %s can neither run nor end", r.tasks[id].name)
 		}

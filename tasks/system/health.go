@@ -1,13 +1,14 @@
 package system
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"roost/graph"
@@ -62,24 +63,19 @@ func (h *target) health(g *graph.Graph, tasks Tasks) graph.Ref[Health] {
 				result.Checks = append(result.Checks, *c)
 				next = append(next, h.ssh("journalctl -b -n 50 -u "+strings.Join(o.Last.Failed, " -u ")))
 			}
-			for _, want := range h.host.Update.Health {
-				var c Check
-				if want.Unit != "" {
-					c = h.checkUnit(ctx, want, o, touched)
-					if !c.OK {
-						next = append(next, h.ssh("journalctl -b -n 50 -u "+want.Unit))
-					}
-				} else {
-					c = h.checkHTTP(ctx, want)
-				}
+			for _, c := range h.checkAll(ctx, o, touched) {
 				result.Checks = append(result.Checks, c)
+				if unit, is := strings.CutPrefix(c.What, "unit "); is && !c.OK {
+					next = append(next, h.ssh("journalctl -b -n 50 -u "+unit))
+				}
 			}
 			if err := context.Cause(ctx); err != nil {
 				return result, err
 			}
 			bad := slices.DeleteFunc(slices.Clone(result.Checks), func(c Check) bool { return c.OK })
 			if len(bad) > 0 {
-				return result, &UnhealthyError{h.host.Name, bad, next}
+				slices.Sort(next)
+				return result, &UnhealthyError{h.host.Name, bad, slices.Compact(next)}
 			}
 			return result, nil
 		}
@@ -106,48 +102,63 @@ func leftOver(o Observed) *Check {
 
 const pollEvery = 250 * time.Millisecond
 
-// checkUnit waits until the unit is active; its first look is the probe's where
-// the host was not touched since.
-func (h *target) checkUnit(ctx context.Context, want hosts.HealthCheck, o Observed, touched bool) Check {
-	c := Check{What: "unit " + want.Unit}
-	state := o.Units[want.Unit]
-	deadline := time.Now().Add(want.Timeout.Duration)
-	for first := true; ; first = false {
-		if touched || !first {
-			now, err := h.observe(ctx, false)
-			if err != nil {
-				c.Detail = err.Error()
+// checkAll makes the checks of host.toml, all at once. After an activation each
+// may take its time to come right; a host that was not touched has had it, and
+// is asked once.
+func (h *target) checkAll(ctx context.Context, o Observed, touched bool) []Check {
+	checks := make([]Check, len(h.host.Update.Health))
+	var all sync.WaitGroup
+	for i, want := range h.host.Update.Health {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, want.Timeout.Duration)
+			defer cancel()
+			if want.Unit != "" {
+				checks[i] = h.checkUnit(ctx, want.Unit, o, touched)
+			} else {
+				checks[i] = h.checkHTTP(ctx, want, touched)
+			}
+		})
+	}
+	all.Wait()
+	return checks
+}
+
+// checkUnit looks whether a unit is active: in the probe, where the host was
+// not touched since.
+func (h *target) checkUnit(ctx context.Context, name string, o Observed, touched bool) Check {
+	c := Check{What: "unit " + name}
+	for {
+		if touched {
+			var err error
+			if o, err = h.observe(ctx, false); err != nil {
+				c.Detail = cmp.Or(c.Detail, err.Error())
 				return c
 			}
-			state = now.Units[want.Unit]
 		}
-		c.OK, c.Detail = state == "active", state
-		if c.OK || time.Now().After(deadline) || !sleep(ctx, pollEvery) {
+		c.Detail = o.Units[name]
+		if c.OK = c.Detail == "active"; c.OK || !touched || !sleep(ctx, pollEvery) {
 			return c
 		}
 	}
 }
 
-// checkHTTP asks until the answer is right, or the time is over.
-func (h *target) checkHTTP(ctx context.Context, want hosts.HealthCheck) Check {
+func (h *target) checkHTTP(ctx context.Context, want hosts.HealthCheck, touched bool) Check {
 	c := Check{What: "http " + want.HTTP}
 	address, err := h.conn.Address(ctx)
 	if err != nil {
 		c.Detail = err.Error()
 		return c
 	}
-	ctx, cancel := context.WithTimeout(ctx, want.Timeout.Duration)
-	defer cancel()
 	for {
 		detail, err := get(ctx, want.URL(address), want.Expect)
 		if err == nil {
 			c.OK, c.Detail = true, detail
 			return c
 		}
-		if c.Detail == "" || !errors.Is(err, context.DeadlineExceeded) {
+		if c.Detail == "" || ctx.Err() == nil {
 			c.Detail = err.Error() // the last real answer, not our own time-out
 		}
-		if !sleep(ctx, pollEvery) {
+		if !touched || !sleep(ctx, pollEvery) {
 			return c
 		}
 	}

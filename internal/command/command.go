@@ -1,0 +1,210 @@
+// Package command runs a local program under a context, and leaves no process
+// behind when the context ends.
+//
+//	err := command.Run(ctx, command.Cmd{Name: "nix", Args: []string{"build", drv}, Stderr: log})
+//
+// The program gets a session of its own, so it has no terminal: what wants to
+// ask a question (a password, an unknown host key) fails at once and cannot
+// hang unseen behind the progress display. A Ctrl-C at the terminal does not
+// reach it either: only the context stops it.
+//
+// When the context ends, the program and everything it started get SIGTERM,
+// and SIGKILL after a grace period. A failure is an *Error.
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Grace is how long a program may take to end after SIGTERM where Cmd.Grace is
+// zero.
+const Grace = 5 * time.Second
+
+// Cmd is one program with its arguments. No shell is involved.
+type Cmd struct {
+	Name string
+	Args []string
+	Dir  string   // working directory; empty: ours
+	Env  []string // "KEY=value", added to our own environment, the last one wins
+
+	// A nil Stdin is empty. A nil Stdout or Stderr is dropped. Stdout and
+	// Stderr may be the same writer: writes do not overlap.
+	// An *os.File is handed to the program as it is; for Stderr this means
+	// that Error.Stderr stays empty, and that Run does not wait for a
+	// process which outlives the program and still holds the file.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+
+	Grace time.Duration // from SIGTERM to SIGKILL; 0: the constant Grace
+	Keep  int           // bytes kept of the end of stderr for Error; 0: 8 KiB
+}
+
+// Run runs c and waits for it. It may be called by many goroutines.
+func Run(ctx context.Context, c Cmd) error {
+	if err := ctx.Err(); err != nil {
+		return c.failure(ctx, err, "", false)
+	}
+	if c.Grace == 0 {
+		c.Grace = Grace
+	}
+	if c.Keep == 0 {
+		c.Keep = 8 << 10
+	}
+	// The kernel sends the parent-death signal (see isolate) when the thread
+	// that started the child ends, not when the process does. Go ends a thread
+	// when a goroutine exits that is locked to it. While we hold the lock no
+	// other goroutine can run on this thread, so it lives until we return, and
+	// by then the child has been waited for.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
+	cmd.Dir = c.Dir
+	if len(c.Env) > 0 {
+		cmd.Env = append(os.Environ(), c.Env...)
+	}
+	tail := &tail{limit: c.Keep}
+	cmd.Stdin = c.Stdin
+	cmd.Stdout, cmd.Stderr = outputs(c.Stdout, c.Stderr, tail)
+	isolate(cmd)
+
+	g := &group{grace: c.Grace}
+	cmd.Cancel = func() error { return g.stop(cmd.Process.Pid) }
+	// Longer than the grace period: the group is ours to kill, and only then
+	// os/exec gives up on pipes that somebody still holds.
+	cmd.WaitDelay = c.Grace + min(c.Grace, time.Second)
+
+	err := cmd.Run()
+	g.end()
+	if errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {
+		// The program ended well; a process it left in the background kept a
+		// pipe open. What the program itself wrote has been read.
+		err = nil
+	}
+	if err == nil {
+		return nil
+	}
+	return c.failure(ctx, err, tail.String(), g.stopped.Load())
+}
+
+// Output runs c and returns what it wrote to stdout. c.Stdout must be nil.
+func Output(ctx context.Context, c Cmd) ([]byte, error) {
+	if c.Stdout != nil {
+		return nil, errors.New("command.Output: Stdout is already set")
+	}
+	var out bytes.Buffer
+	c.Stdout = &out
+	err := Run(ctx, c)
+	return out.Bytes(), err
+}
+
+// group is the process group of one program.
+type group struct {
+	grace   time.Duration
+	stopped atomic.Bool
+	pid     int
+	killer  *time.Timer
+	since   time.Time
+}
+
+// stop asks the group to end and arranges for its death.
+func (g *group) stop(pid int) error {
+	g.pid, g.since = pid, time.Now()
+	g.stopped.Store(true)
+	g.killer = time.AfterFunc(g.grace, func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
+	if err := syscall.Kill(-pid, syscall.SIGTERM); errors.Is(err, syscall.ESRCH) {
+		return os.ErrProcessDone
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// end waits, after a stop, until the rest of the group is gone as well: the
+// program may have obeyed SIGTERM before its children did.
+func (g *group) end() {
+	if !g.stopped.Load() {
+		return
+	}
+	defer g.killer.Stop()
+	// Longer than the grace period, for the kernel to carry out SIGKILL.
+	for time.Since(g.since) < g.grace+min(g.grace, time.Second) {
+		if syscall.Kill(-g.pid, 0) != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// outputs wires the writers of a command: stderr is also kept in tail, and the
+// two copying goroutines of os/exec never write at the same time.
+func outputs(stdout, stderr io.Writer, tail io.Writer) (io.Writer, io.Writer) {
+	mu := new(sync.Mutex)
+	if _, file := stdout.(*os.File); stdout != nil && !file {
+		stdout = &locked{mu, stdout}
+	}
+	switch w := stderr.(type) {
+	case nil:
+		stderr = tail
+	case *os.File:
+	default:
+		stderr = io.MultiWriter(tail, &locked{mu, w})
+	}
+	return stdout, stderr
+}
+
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// tail keeps the last limit bytes written to it. One goroutine writes; it is
+// read when that one has ended.
+type tail struct {
+	limit int
+	buf   []byte
+	cut   bool
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > 2*t.limit {
+		t.shrink()
+	}
+	return len(p), nil
+}
+
+func (t *tail) shrink() {
+	if extra := len(t.buf) - t.limit; extra > 0 {
+		t.buf = append(t.buf[:0], t.buf[extra:]...)
+		t.cut = true
+	}
+}
+
+// String returns what was kept, from the start of a line.
+func (t *tail) String() string {
+	t.shrink()
+	b := t.buf
+	if t.cut {
+		if i := bytes.IndexByte(b, '\n'); i >= 0 && i < len(b)-1 {
+			b = b[i+1:]
+		}
+	}
+	return string(bytes.ToValidUTF8(b, []byte("?")))
+}

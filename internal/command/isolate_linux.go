@@ -1,0 +1,14 @@
+package command
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// isolate gives the program a session and with it a process group, and has the
+// kernel kill it when we die without being asked (kill -9). Run explains why
+// the latter needs a locked thread. It reaches the program itself, not what
+// the program started; those see their pipes close.
+func isolate(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}

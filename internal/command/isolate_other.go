@@ -1,0 +1,14 @@
+//go:build !linux
+
+package command
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// isolate gives the program a session and with it a process group. There is no
+// parent-death signal here: after a kill -9 of ours, it runs on to its end.
+func isolate(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+}

@@ -1,0 +1,205 @@
+// Package verbs is what roost's verbs do, from their options to their exit
+// code. Both front doors, mage and the roost binary, call it.
+//
+//	err := verbs.UpdateAll(ctx, verbs.Options{On: "@canary", DryRun: true})
+//	os.Exit(verbs.Code(err))
+package verbs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"roost/graph"
+	"roost/hosts"
+)
+
+// Options are the flags that verbs share. FromEnv fills them for a door that
+// has no flags.
+type Options struct {
+	Fleet   string // the fleet folder; empty: $PWD or the nearest folder above it that is one
+	On      string // selector; empty: every host
+	DryRun  bool
+	Jobs    int // tasks at work at once; 0: the engine's default
+	JSON    bool
+	Yes     bool // answers every question
+	NoCache bool
+	Verbose bool
+
+	Stdout, Stderr *os.File // nil: the process's own
+}
+
+// FromEnv reads the options from ROOST_FLEET, ROOST_ON, ROOST_DRY_RUN,
+// ROOST_JOBS, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE and ROOST_VERBOSE.
+func FromEnv() (Options, error) {
+	o := Options{Fleet: os.Getenv("ROOST_FLEET"), On: os.Getenv("ROOST_ON")}
+	var errs []error
+	for name, flag := range map[string]*bool{
+		"ROOST_DRY_RUN": &o.DryRun, "ROOST_JSON": &o.JSON, "ROOST_YES": &o.Yes,
+		"ROOST_NO_CACHE": &o.NoCache, "ROOST_VERBOSE": &o.Verbose,
+	} {
+		if text := os.Getenv(name); text != "" {
+			v, err := strconv.ParseBool(text)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: want true or false", name, text))
+			}
+			*flag = v
+		}
+	}
+	if text := os.Getenv("ROOST_JOBS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			errs = append(errs, fmt.Errorf("ROOST_JOBS=%q: want a number above 0", text))
+		}
+		o.Jobs = n
+	}
+	if err := errors.Join(errs...); err != nil {
+		return o, exit(CodeUsage, err)
+	}
+	return o, nil
+}
+
+func (o *Options) fill() {
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	if o.Stderr == nil {
+		o.Stderr = os.Stderr
+	}
+}
+
+// The exit codes of every verb.
+const (
+	CodeOK          = 0
+	CodeFailed      = 1   // some task failed
+	CodeUsage       = 2   // usage or invalid fleet: nothing was run
+	CodeRefused     = 3   // safety, lock held
+	CodeInterrupted = 130 // by Ctrl-C; 143 by SIGTERM
+	codeTerminated  = 143
+)
+
+// Exit is an error with the exit code it means. A nil Err has been told already.
+type Exit struct {
+	Code int
+	Err  error
+}
+
+func (e *Exit) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+func (e *Exit) Unwrap() error { return e.Err }
+
+// ExitStatus is what mage asks an error for.
+func (e *Exit) ExitStatus() int { return e.Code }
+
+// ExitCode is what kong asks an error for.
+func (e *Exit) ExitCode() int { return e.Code }
+
+func exit(code int, err error) error { return &Exit{code, err} }
+
+// Code returns the exit code an error means.
+func Code(err error) int {
+	if err == nil {
+		return CodeOK
+	}
+	if e, ok := errors.AsType[*Exit](err); ok {
+		return e.Code
+	}
+	return CodeFailed
+}
+
+// Tell prints an error for the reader, unless that was done already.
+func Tell(w io.Writer, err error) {
+	if err == nil {
+		return
+	}
+	if e, ok := errors.AsType[*Exit](err); ok && e.Err == nil {
+		return
+	}
+	fmt.Fprintf(w, "roost: %v\n", err)
+}
+
+// codeOf is the exit code of a run.
+func codeOf(err error, s *Signals) int {
+	if errors.Is(err, graph.ErrStopped) {
+		return s.Code()
+	}
+	run, ok := errors.AsType[*graph.RunError](err)
+	switch {
+	case err == nil:
+		return CodeOK
+	case ok && run.OnlyRefused():
+		return CodeRefused
+	}
+	return CodeFailed
+}
+
+// FleetDir finds the fleet folder: the one given, or the nearest from the
+// working directory upwards that has hosts/ and flake.nix.
+func FleetDir(given string) (string, error) {
+	if given != "" {
+		dir, err := filepath.Abs(given)
+		if err == nil {
+			_, err = os.Stat(dir)
+		}
+		if err != nil {
+			return "", exit(CodeUsage, fmt.Errorf("the fleet folder: %w", err))
+		}
+		return dir, nil
+	}
+	start, err := os.Getwd()
+	if err != nil {
+		return "", exit(CodeUsage, err)
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		_, errHosts := os.Stat(filepath.Join(dir, "hosts"))
+		_, errFlake := os.Stat(filepath.Join(dir, "flake.nix"))
+		if errHosts == nil && errFlake == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", exit(CodeUsage, fmt.Errorf("%s is in no fleet: no folder from here upwards has hosts/ and flake.nix\n  Go to your fleet, or name it: --fleet DIR (ROOST_FLEET)", start))
+		}
+	}
+}
+
+// load loads the fleet and selects hosts of it.
+func load(o Options) (*hosts.Fleet, []*hosts.Host, error) {
+	dir, err := FleetDir(o.Fleet)
+	if err != nil {
+		return nil, nil, err
+	}
+	fleet, err := hosts.Load(dir)
+	if err != nil {
+		return nil, nil, exit(CodeUsage, err)
+	}
+	selected, err := fleet.Select(o.On)
+	if err != nil {
+		return nil, nil, exit(CodeUsage, err)
+	}
+	return fleet, selected, nil
+}
+
+// Told is for mage, which prints each error behind "Error: ": it tells the error
+// as roost does, and leaves only the exit code to mage.
+func Told(err error) error {
+	Tell(os.Stderr, err)
+	if err == nil {
+		return nil
+	}
+	return &silent{Code(err)}
+}
+
+// silent is an exit code without words. It is no *Exit, because mage looks at
+// the returned value itself and prints its text.
+type silent struct{ code int }
+
+func (s *silent) Error() string   { return fmt.Sprintf("exit code %d", s.code) }
+func (s *silent) ExitStatus() int { return s.code }

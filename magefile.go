@@ -1,0 +1,64 @@
+//go:build mage
+
+// The front door: one short target per verb. Everything they do is in
+// internal/verbs and ci; options come from ROOST_ON, ROOST_DRY_RUN, ROOST_JSON
+// and their like (see README.md).
+package main
+
+import (
+	"context"
+
+	"github.com/magefile/mage/mg"
+
+	"roost/ci"
+	"roost/internal/verbs"
+	"roost/lab"
+)
+
+// The lab keeps its hosts running by this same program, started again.
+func init() { lab.MaybeSupervise() }
+
+// Update brings hosts to what the fleet declares.
+type Update mg.Namespace
+
+// All updates every selected host: evaluate, build, copy, activate, health.
+func (Update) All(ctx context.Context) error { return verb(ctx, verbs.UpdateAll) }
+
+// Lab is a real fleet on this machine.
+type Lab mg.Namespace
+
+// Up boots the lab.
+func (Lab) Up(ctx context.Context) error { return verb(ctx, plain(verbs.LabUp)) }
+
+// Status says how the lab's hosts are.
+func (Lab) Status(ctx context.Context) error { return verb(ctx, plain(verbs.LabStatus)) }
+
+// Down ends the lab; nothing of it is left.
+func (Lab) Down(ctx context.Context) error { return verb(ctx, plain(verbs.LabDown)) }
+
+// Demo shows an update of a whole fleet on this machine. Installs Debian packages.
+func Demo(ctx context.Context) error { return verb(ctx, verbs.Demo) }
+
+// Test runs all tests, real Nix and lab included. Installs Debian packages.
+func Test(ctx context.Context) error { return verb(ctx, plain(ci.Test)) }
+
+// Bench measures, and writes docs/performance.md.
+func Bench(ctx context.Context) error { return verb(ctx, plain(ci.Test)) }
+
+type action = func(context.Context, *verbs.Signals, verbs.Options) error
+
+func plain(f func(context.Context, verbs.Options) error) action {
+	return func(ctx context.Context, _ *verbs.Signals, o verbs.Options) error { return f(ctx, o) }
+}
+
+// verb runs a verb with options from the environment, under signals of our own:
+// mage handles SIGINT alone, and gives it five seconds.
+func verb(ctx context.Context, run action) error {
+	o, err := verbs.FromEnv()
+	if err != nil {
+		return err
+	}
+	ctx, signals := verbs.NotifySignals(ctx, verbs.UnderMage())
+	defer signals.Stop()
+	return verbs.Told(run(ctx, signals, o))
+}
