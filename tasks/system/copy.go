@@ -56,7 +56,7 @@ func (h *target) send(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	err = h.Nix.Copy(ctx, nix.CopyRequest{To: h.conn.StoreURL(), SSHOpts: opts, Path: out}, graph.Log(ctx))
+	err = h.Nix.Copy(ctx, h.conn.StoreURL(), opts, out, graph.Log(ctx))
 	if _, full := errors.AsType[*nix.DiskFullError](err); full {
 		return fmt.Errorf("%w\n  Nothing was activated. Make room, then run again: %s", err, h.ssh("nix-collect-garbage --delete-older-than 14d"))
 	}

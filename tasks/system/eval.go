@@ -40,7 +40,7 @@ func (h *target) eval(g *graph.Graph) graph.Ref[System] {
 
 // stillThere: a derivation may be garbage-collected before it is built.
 func (h *target) stillThere(s System) error {
-	if !nix.Exists(s.Drv) && !nix.Exists(s.Out) {
+	if !h.Nix.Exists(s.Drv) && !h.Nix.Exists(s.Out) {
 		return errors.New("its derivation was garbage-collected")
 	}
 	return nil
@@ -77,7 +77,7 @@ func (h *target) build(g *graph.Graph, tasks Tasks) graph.Ref[string] {
 		t.Pool(buildPool, 1)
 		return graph.Compute[string]{
 			Valid: func(out string) error {
-				if !nix.Exists(out) {
+				if !h.Nix.Exists(out) {
 					return errors.New(out + " was garbage-collected")
 				}
 				return nil
@@ -100,7 +100,7 @@ func (h *target) build(g *graph.Graph, tasks Tasks) graph.Ref[string] {
 // checkClosure looks whether this is a system for this host. One of another
 // platform in the profile can block every later boot loader run (nixpkgs#93694).
 func (h *target) checkClosure(out string) error {
-	real := nix.RealPath(out)
+	real := h.Nix.RealPath(out)
 	needed := []string{"nixos-version", "init", "bin/switch-to-configuration"}
 	if h.host.IsDarwin() {
 		needed = []string{"activate"}

@@ -1,0 +1,4 @@
+{ lib }:
+{
+  drv = lib.pick { networking.hostName = "malphas"; };
+}

@@ -1,0 +1,4 @@
+{ lib }:
+{
+  drv = import ../../overlays;
+}

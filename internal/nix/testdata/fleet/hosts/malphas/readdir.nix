@@ -1,0 +1,4 @@
+{ lib }:
+{
+  drv = builtins.attrNames (builtins.readDir ../../overlays);
+}

@@ -1,0 +1,4 @@
+{ lib }:
+{
+  drv = pkgs.hello;
+}

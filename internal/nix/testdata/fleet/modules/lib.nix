@@ -1,0 +1,4 @@
+{
+  force = spec: builtins.mapAttrs (name: value: builtins.seq value value) spec;
+  pick = set: set.networking.hostname;
+}
