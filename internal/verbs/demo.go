@@ -36,7 +36,10 @@ func Demo(ctx context.Context, signals *Signals, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{ctx: ctx, signals: signals, o: o, lab: l}
+	// The demo's fleet and hosts are its own, whatever the environment says.
+	d := &demo{ctx: ctx, signals: signals, lab: l, o: Options{
+		Fleet: l.Fleet(), Jobs: o.Jobs, Verbose: o.Verbose, Stdout: o.Stdout, Stderr: o.Stderr,
+	}}
 	if d.reports, err = demoFolder(); err != nil {
 		return exit(CodeFailed, err)
 	}
