@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"roost/internal/privatestore"
 )
 
 // Down ends the lab: its hosts, processes, links, loop devices and cgroups, and
@@ -169,6 +171,9 @@ func (h *held) purge() error {
 				return err
 			}
 		}
+	}
+	if err := privatestore.Remove(h.Dir); err != nil {
+		return err
 	}
 	err = errors.Join(removeIfThere(h.path("journal")), removeIfThere(h.path("lock")))
 	// The folder itself goes too if there are no logs in it.

@@ -30,6 +30,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"roost/internal/privatestore"
 )
 
 // ErrNotReady is wrapped by what Ready, Up and Open say when this machine or
@@ -76,7 +78,7 @@ func Open(dir string) (*Lab, error) {
 }
 
 // What a lab's folder may hold; logs stay after Down, all else goes.
-var contents = []string{"logs", "fleet", "state", "store", "nix", "home", "hosts",
+var contents = []string{"logs", "fleet", "state", "store", "nix", "bin", "home", "hosts",
 	"ssh_config", "known_hosts", "client_key", "client_key.pub", "lab.json", "journal", "lock"}
 
 // isOurs also knows the halves of files that a killed process was writing.
@@ -98,17 +100,11 @@ func (l *Lab) SSHConfig() string { return l.path("ssh_config") }
 // lab. Put it behind os.Environ(). The Nix store in it is a private one, so
 // that /nix of the machine is never touched; Up makes the folders.
 func (l *Lab) Env() []string {
-	return []string{
-		"ROOST_FLEET=" + l.Fleet(),
-		"ROOST_SSH_CONFIG=" + l.SSHConfig(),
-		"XDG_STATE_HOME=" + l.path("state"),
-		"XDG_CACHE_HOME=" + l.path("home", ".cache"),
-		"XDG_CONFIG_HOME=" + l.path("home", ".config"),
-		"HOME=" + l.path("home"),
-		"NIX_REMOTE=local?root=" + l.path("store"),
-		"NIX_CONF_DIR=" + l.path("nix"),
-		"NIX_CONFIG=",
-	}
+	return append(privatestore.Env(l.Dir),
+		"ROOST_FLEET="+l.Fleet(),
+		"ROOST_SSH_CONFIG="+l.SSHConfig(),
+		"XDG_STATE_HOME="+l.path("state"),
+	)
 }
 
 // identity is lab.json: what must stay the same while the lab exists.
@@ -164,7 +160,7 @@ var needs = []Need{
 	{"debootstrap", "debootstrap"}, {"systemd-nspawn", "systemd-container"}, {"ip", "iproute2"},
 	{"ssh", "openssh-client"}, {"ssh-keygen", "openssh-client"}, {"apt-config", "apt"},
 	{"mkfs.ext4", "e2fsprogs"}, {"losetup", "mount"}, {"mount", "mount"}, {"umount", "mount"},
-	{"nsenter", "util-linux"}, {"unshare", "util-linux"}, {"setsid", "util-linux"}, {"fallocate", "util-linux"},
+	{"nsenter", "util-linux"}, {"unshare", "util-linux"}, {"setsid", "util-linux"}, {"flock", "util-linux"}, {"fallocate", "util-linux"},
 	{"chroot", "coreutils"}, {"nix", "nix-bin"},
 }
 

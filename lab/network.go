@@ -133,13 +133,9 @@ func parseRoutes(text []byte) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// bridge gives the lab its number and its bridge, unless it has them.
+// bridge gives the lab its number and its bridge, or completes what a killed
+// Up has left of them.
 func (h *held) bridge(ctx context.Context, id *identity) error {
-	if h.ownsClaim(id.Number) {
-		if _, err := net.InterfaceByName(bridgeName(id.Number)); err == nil {
-			return nil
-		}
-	}
 	lock, err := lockFile(ctx, filepath.Join(claimDir, "lock"))
 	if err != nil {
 		return fmt.Errorf("lock the labs of this machine: %w", err)
@@ -154,8 +150,10 @@ func (h *held) bridge(ctx context.Context, id *identity) error {
 	if err := h.journal.add(record{Kind: kindLink, Name: name}); err != nil {
 		return err
 	}
-	batch := fmt.Sprintf("link add %s type bridge\naddress add %s/24 dev %s\nlink set %s up\n",
-		name, subnet(id.Number).Addr().Next(), name, name)
+	batch := fmt.Sprintf("address replace %s/24 dev %s\nlink set %s up\n", subnet(id.Number).Addr().Next(), name, name)
+	if _, err := net.InterfaceByName(name); err != nil {
+		batch = fmt.Sprintf("link add %s type bridge\n", name) + batch
+	}
 	return h.feed(ctx, batch, "ip", "-batch", "-")
 }
 

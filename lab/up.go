@@ -8,12 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
+
+	"roost/internal/privatestore"
 )
 
 // bootDeadline is how long a host may take until sshd answers.
@@ -41,14 +44,17 @@ func (l *Lab) Up(ctx context.Context, fleet string, out io.Writer) error {
 }
 
 func (h *held) up(ctx context.Context, fleet, image string, out io.Writer) error {
+	names, err := fleetHosts(fleet)
+	if err != nil {
+		return err
+	}
+	if err := h.roomFor(names); err != nil {
+		return err
+	}
 	if err := h.journal.add(record{Kind: kindBoot, Name: machineBootID()}); err != nil {
 		return err
 	}
 	id, err := h.layOut(ctx, fleet, image)
-	if err != nil {
-		return err
-	}
-	names, err := fleetHosts(h.Fleet())
 	if err != nil {
 		return err
 	}
@@ -80,7 +86,7 @@ func (h *held) layOut(ctx context.Context, fleet, image string) (identity, error
 	if _, err := os.Stat(id.Image); err != nil {
 		return id, fmt.Errorf("the base image of this lab's hosts is gone: %w\nRemove the lab: mage lab:down", err)
 	}
-	for _, dir := range []string{"logs", "hosts", "state", "store", "nix", "home"} {
+	for _, dir := range []string{"logs", "hosts", "state"} {
 		if err := os.MkdirAll(h.path(dir), 0o700); err != nil {
 			return id, err
 		}
@@ -88,7 +94,7 @@ func (h *held) layOut(ctx context.Context, fleet, image string) (identity, error
 	if err := h.copyFleet(fleet); err != nil {
 		return id, fmt.Errorf("copy the fleet %s: %w", fleet, err)
 	}
-	if err := renameio.WriteFile(h.path("nix", "nix.conf"), []byte(nixConf()), 0o600); err != nil {
+	if _, err := privatestore.Make(ctx, h.Dir); err != nil {
 		return id, err
 	}
 	if err := h.newKey(ctx, h.path("client_key"), "roost-lab"); err != nil {
@@ -109,19 +115,6 @@ func (h *held) copyFleet(fleet string) error {
 		return err
 	}
 	return os.Rename(half, h.Fleet())
-}
-
-// nixConf is for the controller: a chroot store of its own, whose builders see
-// the machine's shell, as there is no stdenv in the lab.
-func nixConf() string {
-	var paths []string
-	for _, path := range []string{"/bin", "/usr", "/lib", "/lib64"} {
-		if _, err := os.Stat(path); err == nil {
-			paths = append(paths, path)
-		}
-	}
-	return "experimental-features = nix-command flakes\nbuild-users-group =\nsandbox = true\nsandbox-paths = " +
-		strings.Join(paths, " ") + "\nsubstituters =\n"
 }
 
 // enrol gives each new host an index, and so an address. A host keeps it.
@@ -175,6 +168,51 @@ func (h *held) writeSSH(id identity) error {
 	return errors.Join(
 		renameio.WriteFile(h.path("known_hosts"), []byte(known.String()), 0o600),
 		renameio.WriteFile(h.SSHConfig(), []byte(config.String()), 0o600))
+}
+
+// inotifyPerHost is what systemd, dbus and logind of a host take of root's
+// inotify instances, with some to spare.
+const inotifyPerHost = 8
+
+// roomFor refuses to boot more hosts than root has inotify instances for. All
+// containers share them: one lab too many would stop the hosts of the others
+// from booting as well.
+func (h *held) roomFor(names []string) error {
+	more := 0
+	for _, name := range names {
+		// Only the folder of the host matters here, not its address.
+		if now, err := h.newHost(identity{}, name, 0).running(); err == nil && !now.up() {
+			more++
+		}
+	}
+	const file = "/proc/sys/fs/inotify/max_user_instances"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	used := inotifyInUse()
+	if want := used + more*inotifyPerHost; want > limit {
+		return fmt.Errorf("%w: %d hosts more would take %d inotify instances; %d of %d are in use\nAllow more: sysctl fs.inotify.max_user_instances=%d",
+			ErrNotReady, more, more*inotifyPerHost, used, limit, max(1024, 2*want))
+	}
+	return nil
+}
+
+// inotifyInUse counts the open inotify files of all processes: a few too many,
+// where two processes share one.
+func inotifyInUse() int {
+	files, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	n := 0
+	for _, file := range files {
+		if target, err := os.Readlink(file); err == nil && target == "anon_inode:inotify" {
+			n++
+		}
+	}
+	return n
 }
 
 // bootAll boots the hosts, some at once, and says how each went.
@@ -243,7 +281,14 @@ func (h *held) boot(ctx context.Context, target host) (string, error) {
 
 // awaitSSH waits for sshd, and then logs in once: that proves the keys too.
 func (h *held) awaitSSH(ctx context.Context, target host) error {
-	if until(ctx, bootDeadline, func() bool { return target.answers(ctx) }) {
+	start := time.Now()
+	answered := false
+	until(ctx, bootDeadline, func() bool {
+		answered = target.answers(ctx)
+		now, err := target.running()
+		return answered || err != nil || now.Ended != ""
+	})
+	if answered {
 		cmd := command(ctx, "ssh", "-F", h.SSHConfig(), "-o", "ConnectTimeout=10", target.Name, "true")
 		_, err := finish(cmd)
 		return err
@@ -259,8 +304,8 @@ func (h *held) awaitSSH(ctx context.Context, target host) error {
 	if !now.up() {
 		state = "it has ended: " + now.Ended
 	}
-	return fmt.Errorf("no answer on %s port 22 after %s; %s; end of %s:\n%s",
-		target.Address, bootDeadline, state, target.Console, strings.Join(tail(target.Console, 12), "\n"))
+	return fmt.Errorf("no answer on %s port 22 after %.1f s; %s; end of %s:\n%s",
+		target.Address, time.Since(start).Seconds(), state, target.Console, strings.Join(tail(target.Console, 12), "\n"))
 }
 
 // tail gives the last lines of a log file; of a missing one, none.

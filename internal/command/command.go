@@ -20,7 +20,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -40,8 +39,9 @@ type Cmd struct {
 	// A nil Stdin is empty. A nil Stdout or Stderr is dropped. Stdout and
 	// Stderr may be the same writer: writes do not overlap.
 	// An *os.File is handed to the program as it is; for Stderr this means
-	// that Error.Stderr stays empty, and that Run does not wait for a
-	// process which outlives the program and still holds the file.
+	// that Error.Stderr stays empty.
+	// What a background process writes after the program has ended is lost:
+	// Run does not wait for it.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 
@@ -74,27 +74,58 @@ func Run(ctx context.Context, c Cmd) error {
 		cmd.Env = append(os.Environ(), c.Env...)
 	}
 	tail := &tail{limit: c.Keep}
-	cmd.Stdin = c.Stdin
-	cmd.Stdout, cmd.Stderr = outputs(c.Stdout, c.Stderr, tail)
+	out := new(output)
+	err := c.connect(cmd, out, tail)
 	isolate(cmd)
-
 	g := &group{grace: c.Grace}
 	cmd.Cancel = func() error { return g.stop(cmd.Process.Pid) }
 	// Longer than the grace period: the group is ours to kill, and only then
-	// os/exec gives up on pipes that somebody still holds.
+	// os/exec gives up on a Stdin whose reader does not return.
 	cmd.WaitDelay = c.Grace + min(c.Grace, time.Second)
 
-	err := cmd.Run()
-	g.end()
+	if err == nil {
+		err = cmd.Start()
+	}
+	out.started()
+	if err == nil {
+		err = cmd.Wait()
+		g.end()
+	}
+	if failed := out.finish(); err == nil {
+		err = failed
+	}
 	if errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {
-		// The program ended well; a process it left in the background kept a
-		// pipe open. What the program itself wrote has been read.
-		err = nil
+		err = nil // the program ended well without reading all of Stdin
 	}
 	if err == nil {
 		return nil
 	}
 	return c.failure(ctx, err, tail.String(), g.stopped.Load())
+}
+
+// connect gives the program its input and outputs.
+func (c Cmd) connect(cmd *exec.Cmd, out *output, tail *tail) (err error) {
+	cmd.Stdin = c.Stdin
+	switch w := c.Stdout.(type) {
+	case nil:
+	case *os.File:
+		cmd.Stdout = w
+	default:
+		if cmd.Stdout, err = out.pipe(w); err != nil {
+			return err
+		}
+	}
+	var stderr io.Writer = tail
+	switch w := c.Stderr.(type) {
+	case nil:
+	case *os.File:
+		cmd.Stderr = w
+		return nil
+	default:
+		stderr = io.MultiWriter(tail, w)
+	}
+	cmd.Stderr, err = out.pipe(stderr)
+	return err
 }
 
 // Output runs c and returns what it wrote to stdout. c.Stdout must be nil.
@@ -144,34 +175,6 @@ func (g *group) end() {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-}
-
-// outputs wires the writers of a command: stderr is also kept in tail, and the
-// two copying goroutines of os/exec never write at the same time.
-func outputs(stdout, stderr io.Writer, tail io.Writer) (io.Writer, io.Writer) {
-	mu := new(sync.Mutex)
-	if _, file := stdout.(*os.File); stdout != nil && !file {
-		stdout = &locked{mu, stdout}
-	}
-	switch w := stderr.(type) {
-	case nil:
-		stderr = tail
-	case *os.File:
-	default:
-		stderr = io.MultiWriter(tail, &locked{mu, w})
-	}
-	return stdout, stderr
-}
-
-type locked struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 // tail keeps the last limit bytes written to it. One goroutine writes; it is

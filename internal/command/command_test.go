@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,7 +175,6 @@ func TestCancel(t *testing.T) {
 
 func TestBackgroundProcessDoesNotHang(t *testing.T) {
 	c := sh(`sleep 100 & echo $! ; echo kept >&2`)
-	c.Grace = time.Millisecond // WaitDelay follows from it
 	out, err := Output(t.Context(), c)
 	pid, perr := strconv.Atoi(strings.TrimSpace(string(out)))
 	if err != nil || perr != nil {
@@ -184,6 +184,64 @@ func TestBackgroundProcessDoesNotHang(t *testing.T) {
 		t.Error("a program that ended well may leave a daemon, but it was killed")
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// slow takes its time for each write.
+type slow struct{ n int }
+
+func (s *slow) Write(p []byte) (int, error) {
+	time.Sleep(idle / 3)
+	s.n += len(p)
+	return len(p), nil
+}
+
+// Nothing the program wrote may be lost, however slowly it is taken, and
+// though a background process holds the pipe.
+func TestSlowWriter(t *testing.T) {
+	const size = 300_000
+	w := new(slow)
+	c := sh(fmt.Sprintf("sleep 100 & echo $! >&2; head -c %d /dev/zero", size))
+	var pid bytes.Buffer
+	c.Stdout, c.Stderr = w, &pid
+	if err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if w.n != size {
+		t.Errorf("%d bytes arrived, want %d", w.n, size)
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(pid.String())); err == nil {
+		_ = syscall.Kill(n, syscall.SIGKILL)
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("the log is full") }
+
+func TestWriterFails(t *testing.T) {
+	c := sh("echo x; exit 0")
+	c.Stdout = broken{}
+	if err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "the log is full") {
+		t.Errorf("got %v", err)
+	}
+	c = sh("while echo x; do :; done") // must not run on for ever
+	c.Stdout = broken{}
+	if err := Run(t.Context(), c); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestStdinThatIsNotRead(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close()
+	c := Cmd{Name: "true", Stdin: struct{ io.Reader }{r}, Grace: 20 * time.Millisecond} // a reader that never returns
+	if err := Run(t.Context(), c); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestCancelledBefore(t *testing.T) {

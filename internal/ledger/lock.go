@@ -46,9 +46,8 @@ func (s *State) Lock(verb string, now time.Time) (*Lock, error) {
 	}
 	if !ok {
 		held := &HeldError{Path: path}
-		if data, err := os.ReadFile(path); err == nil {
-			// The holder may be writing it just now: then we do not name it.
-			_ = json.Unmarshal(data, &held.Holder)
+		if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &held.Holder) != nil {
+			held.Holder = Holder{} // it is being written just now, or damaged: name nobody
 		}
 		return nil, held
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -26,13 +27,13 @@ type Run struct {
 	errs   []error
 }
 
-// NewRun begins a record. Its id sorts by time.
+// NewRun begins a record. Its id sorts by time, to the millisecond.
 func (s *State) NewRun(now time.Time) (*Run, error) {
 	var salt [3]byte
 	if _, err := rand.Read(salt[:]); err != nil {
 		return nil, err
 	}
-	id := now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(salt[:])
+	id := now.UTC().Format("20060102T150405.000Z") + "-" + hex.EncodeToString(salt[:])
 	r := &Run{ID: id, Dir: s.Path("runs", id)}
 	if err := os.MkdirAll(filepath.Join(r.Dir, "logs"), 0o700); err != nil {
 		return nil, fmt.Errorf("begin the record of the run: %w", err)
@@ -114,7 +115,11 @@ func (s *State) CutOff() (id string, err error) {
 	if _, err := f.ReadAt(tail, info.Size()-int64(len(tail))); err != nil && err != io.EOF {
 		return "", err
 	}
-	if strings.Contains(string(tail), `"kind":"`+string(graph.RunFinished)+`"`) {
+	// A result inside an event may hold any text: only the last line counts,
+	// and it counts when it is whole.
+	tail = bytes.TrimSuffix(tail, []byte("\n"))
+	var last graph.Event
+	if json.Unmarshal(tail[bytes.LastIndexByte(tail, '\n')+1:], &last) == nil && last.Kind == graph.RunFinished {
 		return "", nil
 	}
 	return id, nil

@@ -26,10 +26,11 @@ func (n *Nix) Build(ctx context.Context, drv, outLink string, log io.Writer) (st
 	}
 	out, said, err := n.run(ctx, log, nil, "build", append(args, what)...)
 	if spoke(ctx, err) {
-		if words := diskFull(said); words != "" {
+		failed := newBuildError(drv, said)
+		if words := diskFull(failed.Message + "\n" + failed.LogTail); words != "" {
 			return "", &DiskFullError{Where: thisMachine, Message: words}
 		}
-		return "", newBuildError(drv, said)
+		return "", failed
 	}
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w", drv, err)

@@ -64,8 +64,7 @@ func sshWords(said string) string {
 	return b.String()
 }
 
-// diskFull returns the error that says so; empty: none does. A builder that
-// says so is believed as well.
+// diskFull returns the line that says so; empty: none does.
 func diskFull(said string) string {
 	for line := range strings.Lines(said) {
 		if fullWords.MatchString(line) {

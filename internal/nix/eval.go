@@ -117,7 +117,7 @@ func (n *Nix) evalError(r EvalRequest, trace string) *EvalError {
 func (e *EvalError) Error() string {
 	msg := "evaluating " + e.Attr + ": " + e.Message
 	if e.Missing != "" {
-		msg += "\n  " + e.Missing + " is not among the files that were evaluated: does it exist, does git track it, and may this host read it?"
+		msg += "\n  " + e.Missing + " is not among the files that were evaluated"
 	}
 	if e.Frame != "" {
 		msg += "\n  at " + e.Frame

@@ -31,8 +31,8 @@ const inner = "       "
 // readFailure reads what nix prints for a failed evaluation, with or without a
 // trace. There are two orders, told apart by the first line:
 //
-//	error: MESSAGE         (to 2.1x) then its place, then the trace outwards
-//	error:                 (newer) the trace inwards, then "error: MESSAGE" indented, then its place
+//	error: MESSAGE         (2.8) then its place, then the trace outwards
+//	error:                 (2.26) the trace inwards, then "error: MESSAGE" indented, then its place
 //
 // In both, the places after the message lie outwards from it, and those before
 // it lie inwards.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"roost/internal/command"
 )
@@ -126,6 +127,9 @@ func (c *Conn) explain255(ctx context.Context, cmd Cmd, failed *command.Error, l
 			return known
 		}
 	}
+	// Even where the context ends now, the command has ended and is to be explained.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	if c.master(ctx, "check") == nil {
 		return ran
 	}
@@ -146,7 +150,7 @@ var (
 	closedWords  = regexp.MustCompile(`(?i)connection (refused|timed out|closed|reset)|operation timed out|kex_exchange_identification|banner exchange|broken pipe|timeout, server`)
 	lostWords    = regexp.MustCompile(`(?i)^(timeout, server .* not responding|connection to .* (closed by remote host|timed out)|connection (closed|reset) by |read from remote host |received disconnect from |disconnected from |client_loop: |ssh_dispatch_run_fatal: |.*broken pipe)`)
 
-	permissionDenied = regexp.MustCompile(`(?i)permission denied|too many authentication failures|no more authentication methods`)
+	permissionDenied = regexp.MustCompile(`(?i)permission denied \(|too many authentication failures|no more authentication methods`)
 	hostKeyFailed    = regexp.MustCompile(`(?i)host key verification failed|no .* host key is known for|host key for .* has changed|host identification has changed|host key .*revoked`)
 	hostKeyOffending = regexp.MustCompile(`(?m)^Offending (?:\S+ )?key (?:for IP )?in (.+):(\d+)$`)
 	hostKeyName      = regexp.MustCompile(`(?i)host key (?:is known )?for (\S+) (?:and you|has changed)`)

@@ -158,7 +158,7 @@ func (c *Conn) Run(ctx context.Context, cmd Cmd) error {
 	}
 	err = ssh(ctx, command.Cmd{Args: args, Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: stderr})
 	var failed *command.Error
-	if errors.As(err, &failed) && failed.ExitCode == 255 && ctx.Err() == nil {
+	if errors.As(err, &failed) && failed.ExitCode == 255 && !stopped(ctx, err) {
 		return c.explain255(ctx, cmd, failed, log.Name())
 	}
 	return c.exit(ctx, cmd, err)
@@ -178,15 +178,19 @@ func (c *Conn) exit(ctx context.Context, cmd Cmd, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil && !errors.As(err, &failed):
-		return fmt.Errorf("%s: %w", c.target.Name, err)
-	case ctx.Err() != nil: // not the long ssh command line
+	case stopped(ctx, err) && errors.As(err, &failed): // without the long ssh command line
 		return fmt.Errorf("%s: %s: was stopped: %w", c.target.Name, command.Line(cmd.Args), failed.Err)
 	case errors.As(err, &failed) && failed.ExitCode > 0:
 		return &ExitError{Host: c.target.Name, Argv: cmd.Args, Code: failed.ExitCode, Stderr: failed.Stderr}
 	default:
 		return fmt.Errorf("%s: %w", c.target.Name, err)
 	}
+}
+
+// stopped reports whether it was the context that ended a command, and not the
+// command itself just before.
+func stopped(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, ctx.Err())
 }
 
 // Address returns the host name or IP address that ssh connects to, after
@@ -237,8 +241,9 @@ func (c *Conn) StoreURL() string {
 
 // NixOpts returns the value of NIX_SSHOPTS with which Nix reaches the host as
 // we do, through the shared connection if Connect has made it.
-// Nix up to 2.2x splits the value at spaces and knows no quotes, so a path
-// with a space is an error.
+// Older Nix splits the value at spaces and knows no quotes, newer Nix splits it
+// as a shell does. So a path with a character that matters to one of them is an
+// error.
 func (c *Conn) NixOpts() (string, error) {
 	if c.target.Local {
 		return "", nil

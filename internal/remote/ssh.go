@@ -97,8 +97,7 @@ func percent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 // (see package command), and it may not open a window either.
 func ssh(ctx context.Context, c command.Cmd) error {
 	c.Name = "ssh"
-	// A client of a shared connection ignores SIGTERM while it waits, and the
-	// master holds the pipes that it got from it. Neither is worth a wait: ssh
+	// A client of a shared connection ignores SIGTERM while it waits, and ssh
 	// has nothing to put in order.
 	c.Grace = 100 * time.Millisecond
 	c.Env = append(c.Env, "SSH_ASKPASS_REQUIRE=never")
@@ -140,7 +139,7 @@ func (c *Conn) Connect(ctx context.Context) error {
 		return nil
 	case err == nil:
 		return fmt.Errorf("%s: ssh made no control socket in %s: %s", c.target.Name, c.opts.RuntimeDir, words(c.readLog(c.masterLog())))
-	case ctx.Err() != nil:
+	case stopped(ctx, err):
 		return c.exit(ctx, Cmd{Args: []string{"ssh", c.target.Address}}, err)
 	}
 	var failed *command.Error

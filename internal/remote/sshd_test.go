@@ -42,15 +42,34 @@ func startServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{dir: t.TempDir(), user: me.Username, sshd: freePort(t)}
+	s := &server{dir: t.TempDir(), user: me.Username}
 	for _, key := range []string{"host", "other", "login", "stranger"} {
 		run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.path(key))
 	}
-	s.link = newLink(t, s.sshd)
+	s.link = newLink(t)
 	s.write(t, "authorized_keys", s.read(t, "login.pub"))
-	s.trust(t, "host")
 	s.config = s.path("ssh_config")
 	s.write(t, "ssh_config", s.clientConfig("login"))
+	if os.Geteuid() == 0 { // sshd wants its empty folder, as its service would make it
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// sshd cannot choose a free port, and somebody may take the one we found.
+	for range 5 {
+		if s.listen(t, freePort(t)) {
+			s.link.to.Store(int32(s.sshd))
+			s.trust(t, "host")
+			return s
+		}
+	}
+	t.Fatal("sshd does not listen: " + s.read(t, "sshd.log"))
+	return nil
+}
+
+// listen starts sshd on a port and reports whether it listens there.
+func (s *server) listen(t *testing.T, port int) bool {
+	s.sshd = port
 	s.write(t, "sshd_config", fmt.Sprintf(`
 ListenAddress 127.0.0.1
 Port %d
@@ -64,22 +83,16 @@ PidFile none
 MaxStartups 100
 MaxSessions 100
 PrintMotd no
-`, s.sshd, s.path("host"), s.path("authorized_keys")))
-	if os.Geteuid() == 0 { // sshd wants its empty folder, as its service would make it
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+`, port, s.path("host"), s.path("authorized_keys")))
 	path, err := exec.LookPath("sshd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err = filepath.Abs(path)
-	if err != nil {
+	if path, err = filepath.Abs(path); err != nil { // as sshd demands
 		t.Fatal(err)
 	}
-	log := s.path("sshd.log")
-	d := exec.Command(path, "-D", "-f", s.path("sshd_config"), "-E", log)
+	s.write(t, "sshd.log", "")
+	d := exec.Command(path, "-D", "-f", s.path("sshd_config"), "-E", s.path("sshd.log"))
 	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,17 +103,16 @@ PrintMotd no
 			t.Logf("sshd: %s", s.read(t, "sshd.log"))
 		}
 	})
-	for i := 0; ; i++ {
-		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", s.sshd))
-		if err == nil {
-			conn.Close()
-			return s
-		}
-		if i == 500 {
-			t.Fatalf("sshd does not listen: %v\n%s", err, s.read(t, "sshd.log"))
+	for range 1000 {
+		switch log := s.read(t, "sshd.log"); {
+		case strings.Contains(log, "Server listening on "):
+			return true
+		case strings.Contains(log, "Cannot bind"):
+			return false
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	return false
 }
 
 func (s *server) clientConfig(key string) string {
@@ -170,16 +182,18 @@ func (s *server) dial(t *testing.T, change ...func(*Target)) *Conn {
 	return c
 }
 
-// link forwards TCP connections to a port of the loopback.
+// link forwards TCP connections to a port of the loopback. It listens before
+// that port is chosen, so that it cannot be its own.
 type link struct {
 	port  int
+	to    atomic.Int32 // the port behind it
 	count atomic.Int32
 
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-func newLink(t *testing.T, to int) *link {
+func newLink(t *testing.T) *link {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +206,7 @@ func newLink(t *testing.T, to int) *link {
 			if err != nil {
 				return
 			}
-			out, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", to))
+			out, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", k.to.Load()))
 			if err != nil {
 				in.Close()
 				continue

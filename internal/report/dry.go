@@ -7,7 +7,8 @@ import (
 	"roost/graph"
 )
 
-// plan writes what a run would do, host by host.
+// plan writes what a run would do, host by host: no times, so that the same
+// plan is told in the same words.
 func (p *page) plan(run *Run) {
 	columns := []column{
 		{title: "HOST", most: p.width / 5},
@@ -37,7 +38,7 @@ func (p *page) plan(run *Run) {
 	}
 	n := run.Totals()
 	said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
-	p.wrap("", strings.Join(said, ", ")+" in "+Took(run.Seconds))
+	p.wrap("", strings.Join(said, ", "))
 }
 
 // The outcomes that a plan alone can foretell.

@@ -15,7 +15,8 @@ const planLines = 40
 
 // Plain writes lines for a pipe or a CI log: the plan, then each task that
 // worked or went wrong as it ends. With Verbose it writes every task's end, its
-// log, and the time of each line.
+// log, and the time of each line. Of a dry run without Verbose it writes the
+// plan alone, so that the same plan is told in the same words.
 func Plain(w io.Writer, o Options) Watcher {
 	p := &plain{w: w, verbose: o.Verbose, run: report.New(), told: map[string]bool{}}
 	return Watcher{
@@ -47,7 +48,7 @@ func (p *plain) event(e graph.Event) {
 	switch {
 	case e.Kind == graph.PlanReady && e.Plan != nil:
 		p.plan(e)
-	case t == nil:
+	case t == nil || p.run.Info.Dry && !p.verbose:
 	case e.Kind == graph.TaskDecided && before == graph.DecideUnknown && e.Decision != before:
 		p.task(e, t, fmt.Sprintf("now known: %s%s", e.Decision, because(t.Reason)))
 	case e.Kind == graph.TaskStarted && p.verbose:

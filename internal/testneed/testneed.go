@@ -10,7 +10,10 @@ package testneed
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
+
+	"roost/internal/privatestore"
 )
 
 // Tool needs each named program on PATH.
@@ -29,6 +32,30 @@ func Root(t testing.TB) {
 	if os.Geteuid() != 0 {
 		missing(t, "needs root")
 	}
+}
+
+// NixStore needs real Nix, and gives the test a store of its own: nix in this
+// process's environment works in it until the test ends. A store path is found
+// below the returned folder.
+func NixStore(t *testing.T) (root string) {
+	t.Helper()
+	Root(t)
+	Tool(t, "nix", "unshare", "flock")
+	dir := t.TempDir()
+	env, err := privatestore.Make(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := privatestore.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, kv := range env {
+		key, value, _ := strings.Cut(kv, "=")
+		t.Setenv(key, value)
+	}
+	return dir + "/store"
 }
 
 // Lab needs the booted hosts of package lab: it is for tests too heavy to run

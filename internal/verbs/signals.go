@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,6 +23,9 @@ type Signals struct {
 	stop func()
 }
 
+// settle is when the main that mage writes has surely taken SIGINT.
+const settle = 100 * time.Millisecond
+
 // NotifySignals takes over SIGINT, SIGTERM and SIGHUP until Stop. With
 // followParent it also ends when the parent process is gone: mage does not pass
 // SIGTERM on to the targets it runs (1.17.2).
@@ -32,7 +36,11 @@ func NotifySignals(parent context.Context, followParent bool) (context.Context, 
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})
 	var owner sync.WaitGroup
-	owner.Go(func() { s.watch(cancel, got, done, followParent) })
+	parentPID := 0
+	if followParent {
+		parentPID = os.Getppid() // now: it may be gone when the goroutine starts
+	}
+	owner.Go(func() { s.watch(cancel, got, done, parentPID) })
 	s.stop = sync.OnceFunc(func() {
 		signal.Stop(got)
 		close(done)
@@ -42,25 +50,33 @@ func NotifySignals(parent context.Context, followParent bool) (context.Context, 
 	return ctx, s
 }
 
-func (s *Signals) watch(cancel func(), got chan os.Signal, done chan struct{}, followParent bool) {
+// watch ends the context when the process with parentPID is no longer our
+// parent; with 0 it does not look.
+func (s *Signals) watch(cancel func(), got chan os.Signal, done chan struct{}, parentPID int) {
 	var orphaned <-chan time.Time
-	parent := os.Getppid()
-	if followParent {
+	if parentPID != 0 {
 		ticker := time.NewTicker(200 * time.Millisecond)
 		defer ticker.Stop()
 		orphaned = ticker.C
 	}
+	settled := time.NewTimer(settle)
+	defer settled.Stop()
 	first := true
 	for {
 		code := codeTerminated
 		select {
 		case <-done:
 			return
+		case <-settled.C:
+			// mage's main takes SIGINT as well, just after it has started the
+			// target, and ends the process five seconds later. We are its heir.
+			signal.Reset(os.Interrupt)
+			signal.Notify(got, os.Interrupt)
+			continue
 		case <-orphaned:
-			if os.Getppid() == parent {
+			if os.Getppid() == parentPID {
 				continue
 			}
-			orphaned = nil
 		case sig := <-got:
 			if sig == os.Interrupt {
 				code = CodeInterrupted
@@ -71,6 +87,7 @@ func (s *Signals) watch(cancel func(), got chan os.Signal, done chan struct{}, f
 			return
 		}
 		first = false
+		orphaned = nil // a parent that ends by the same signal is no second one
 		s.code.Store(int64(code))
 		cancel()
 	}
@@ -82,6 +99,15 @@ func (s *Signals) Code() int {
 		return int(code)
 	}
 	return CodeInterrupted
+}
+
+// Ended gives the error of a verb that a signal has stopped the exit code of the
+// signal, wherever the verb was just then.
+func (s *Signals) Ended(err error) error {
+	if s.code.Load() != 0 && errors.Is(err, context.Canceled) {
+		return exit(s.Code(), err)
+	}
+	return err
 }
 
 // Stop gives the signals back.

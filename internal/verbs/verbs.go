@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"roost/graph"
 	"roost/hosts"
@@ -33,22 +34,23 @@ type Options struct {
 }
 
 // FromEnv reads the options from ROOST_FLEET, ROOST_ON, ROOST_DRY_RUN,
-// ROOST_JOBS, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE and ROOST_VERBOSE.
+// ROOST_JOBS, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE and ROOST_VERBOSE. An empty
+// variable is as good as none.
 func FromEnv() (Options, error) {
 	o := Options{Fleet: os.Getenv("ROOST_FLEET"), On: os.Getenv("ROOST_ON")}
 	var errs []error
-	for name, flag := range map[string]*bool{
-		"ROOST_DRY_RUN": &o.DryRun, "ROOST_JSON": &o.JSON, "ROOST_YES": &o.Yes,
-		"ROOST_NO_CACHE": &o.NoCache, "ROOST_VERBOSE": &o.Verbose,
-	} {
-		if text := os.Getenv(name); text != "" {
-			v, err := strconv.ParseBool(text)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s=%q: want true or false", name, text))
-			}
-			*flag = v
+	flag := func(name string) bool {
+		switch text := os.Getenv(name); strings.ToLower(text) { // the words that kong takes
+		case "1", "true", "yes":
+			return true
+		case "", "0", "false", "no":
+		default:
+			errs = append(errs, fmt.Errorf("%s=%q: want true, 1, yes, false, 0 or no", name, text))
 		}
+		return false
 	}
+	o.DryRun, o.JSON, o.Yes = flag("ROOST_DRY_RUN"), flag("ROOST_JSON"), flag("ROOST_YES")
+	o.NoCache, o.Verbose = flag("ROOST_NO_CACHE"), flag("ROOST_VERBOSE")
 	if text := os.Getenv("ROOST_JOBS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {

@@ -209,31 +209,15 @@ func toplevel(fleet, host string) string {
 type nix struct {
 	t    *testing.T
 	root string // what /nix is in
-	env  []string
 }
 
 func newNix(t *testing.T) nix {
 	t.Helper()
-	testneed.Root(t)
-	testneed.Tool(t, "nix")
-	dir := t.TempDir()
-	// Builds see this machine's shell and Perl, as they do on a host.
-	conf := "experimental-features = nix-command flakes\nbuild-users-group =\nsubstituters =\n" +
-		"sandbox = true\nsandbox-paths = /bin /usr /lib /lib64\n"
-	if err := os.WriteFile(filepath.Join(dir, "nix.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	root := filepath.Join(dir, "root")
-	return nix{t: t, root: root, env: append(os.Environ(),
-		"HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
-		"NIX_CONF_DIR="+dir, "NIX_USER_CONF_FILES=", "NIX_CONFIG=",
-		"NIX_REMOTE=local?root="+root)}
+	return nix{t: t, root: testneed.NixStore(t)}
 }
 
 func (n nix) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(n.t.Context(), "nix", args...)
-	cmd.Env = n.env
-	return cmd
+	return exec.CommandContext(n.t.Context(), "nix", args...)
 }
 
 func (n nix) output(args ...string) string {

@@ -1,0 +1,4 @@
+package privatestore
+
+// Wrap makes the store as it is made in a chroot.
+func Wrap(dir string) error { return makeWrapped(dir) }
