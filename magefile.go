@@ -56,9 +56,9 @@ func plain(f func(context.Context, verbs.Options) error) action {
 func verb(ctx context.Context, run action) error {
 	o, err := verbs.FromEnv()
 	if err != nil {
-		return err
+		return verbs.Told(err)
 	}
 	ctx, signals := verbs.NotifySignals(ctx, verbs.UnderMage())
 	defer signals.Stop()
-	return verbs.Told(run(ctx, signals, o))
+	return verbs.Told(signals.Ended(run(ctx, signals, o)))
 }

@@ -19,6 +19,12 @@ func complete(w io.Writer, model *kong.Application, words []string) {
 		last = words[len(words)-1]
 		words = words[:len(words)-1]
 	}
+	if name, _, ok := strings.Cut(last, "="); ok && strings.HasPrefix(name, "--") {
+		for _, value := range values(words, name) {
+			offer(w, last, name+"="+value)
+		}
+		return
+	}
 	node := model.Node
 	for _, word := range words {
 		for _, child := range node.Children {
@@ -31,17 +37,37 @@ func complete(w io.Writer, model *kong.Application, words []string) {
 	if len(words) > 0 {
 		before = words[len(words)-1]
 	}
-	for _, c := range candidates(model, node, before, last) {
-		if strings.HasPrefix(c, last) {
-			fmt.Fprintln(w, c)
-		}
+	for _, c := range candidates(model, node, words, before, last) {
+		offer(w, last, c)
 	}
 }
 
-func candidates(model *kong.Application, node *kong.Node, before, last string) []string {
+func offer(w io.Writer, typed, candidate string) {
+	if strings.HasPrefix(candidate, typed) {
+		fmt.Fprintln(w, candidate)
+	}
+}
+
+// values are what the flag of that name may be given.
+func values(words []string, flag string) []string {
+	if flag != "--on" {
+		return nil // a number or a folder: the script lets bash complete folders
+	}
+	fleet := os.Getenv("ROOST_FLEET")
+	for i, word := range words {
+		if dir, ok := strings.CutPrefix(word, "--fleet="); ok {
+			fleet = dir
+		} else if i > 0 && words[i-1] == "--fleet" {
+			fleet = word
+		}
+	}
+	return verbs.SelectorWords(fleet)
+}
+
+func candidates(model *kong.Application, node *kong.Node, words []string, before, last string) []string {
 	switch {
-	case before == "--on":
-		return verbs.SelectorWords(os.Getenv("ROOST_FLEET"))
+	case before == "--on" || before == "--fleet" || before == "--jobs":
+		return values(words, before)
 	case node.Name == "completion":
 		return []string{"bash", "zsh", "fish"}
 	}
@@ -53,7 +79,7 @@ func candidates(model *kong.Application, node *kong.Node, before, last string) [
 			}
 		}
 	}
-	if strings.HasPrefix(last, "-") {
+	if strings.HasPrefix(last, "-") || node != model.Node {
 		for at := node; at != nil; at = at.Parent {
 			for _, flag := range at.Flags {
 				all = append(all, "--"+flag.Name)
@@ -67,8 +93,9 @@ type completion struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// The scripts ask `roost complete` at each Tab, so they never grow old. Verbs
-// have a colon, at which bash breaks words: its own helper mends that.
+// The scripts ask `roost complete` at each Tab, so they never grow old. bash
+// breaks words at the colon of a verb and at the equals sign of a flag, and
+// replaces only what stands behind: so it must not get what stands before.
 var scripts = map[string]string{
 	"bash": `# eval "$(roost completion bash)"
 _roost() {
@@ -78,13 +105,16 @@ _roost() {
   [[ $line == *" " ]] && words+=("")
   local IFS=$'\n'
   COMPREPLY=($(roost complete "${words[@]:1}"))
-  local typed=${words[-1]}
-  if [[ $typed == *:* && $COMP_WORDBREAKS == *:* ]]; then
-    local cut=${typed%"${typed##*:}"}
-    COMPREPLY=("${COMPREPLY[@]#"$cut"}")
-  fi
+  local typed=${words[-1]} break
+  for break in : =; do
+    if [[ $typed == *$break* && $COMP_WORDBREAKS == *$break* ]]; then
+      local cut=${typed%"${typed##*$break}"}
+      COMPREPLY=("${COMPREPLY[@]#"$cut"}")
+      typed=${typed#"$cut"}
+    fi
+  done
 }
-complete -F _roost roost
+complete -o dirnames -F _roost roost
 `,
 	"zsh": `#compdef roost
 # eval "$(roost completion zsh)"

@@ -9,8 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -23,21 +23,22 @@ var version = "development"
 
 func main() {
 	lab.MaybeSupervise()
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:]))
 }
 
-// run is main with its edges in hand.
-func run(args []string, stdout, stderr *os.File) int {
+// run is main with its exit code in hand.
+func run(args []string) int {
 	var c commands
-	parser, err := newParser(&c, stdout, stderr)
+	parser, err := newParser(&c)
 	if err != nil {
-		fmt.Fprintln(stderr, "roost:", err)
+		fmt.Fprintln(os.Stderr, "roost:", err)
 		return verbs.CodeFailed
 	}
 	if len(args) > 0 && args[0] == "complete" { // asked by the shell at each Tab
-		complete(stdout, parser.Model, args[1:])
+		complete(os.Stdout, parser.Model, args[1:])
 		return verbs.CodeOK
 	}
+	ignoreEmpty()
 	code := -1
 	parser.Exit = func(n int) { code = n }
 	ctx, err := parser.Parse(args)
@@ -45,22 +46,31 @@ func run(args []string, stdout, stderr *os.File) int {
 		return code // --help or --version was printed
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "roost: %v\n  See: roost --help\n", err)
+		fmt.Fprintf(os.Stderr, "roost: %v\n  See: roost --help\n", err)
 		return verbs.CodeUsage
 	}
 	err = ctx.Run(&c.Globals)
-	verbs.Tell(stderr, err)
+	verbs.Tell(os.Stderr, err)
 	return verbs.Code(err)
 }
 
-func newParser(c *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
+func newParser(c *commands) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("roost"),
 		kong.Description("Every host of a NixOS and nix-darwin fleet, as one task graph."),
-		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Vars{"version": version},
 	)
+}
+
+// ignoreEmpty takes an empty variable for none, as the other door does; kong
+// would look for a number or a bool in it.
+func ignoreEmpty() {
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "ROOST_") {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 // Globals are the flags of every verb.
@@ -153,5 +163,5 @@ func (*demo) Run(g *Globals) error {
 func withSignals(verb func(context.Context, *verbs.Signals) error) error {
 	ctx, signals := verbs.NotifySignals(context.Background(), false)
 	defer signals.Stop()
-	return verb(ctx, signals)
+	return signals.Ended(verb(ctx, signals))
 }

@@ -36,7 +36,7 @@ type Cmd struct {
 	Dir  string   // working directory; empty: ours
 	Env  []string // "KEY=value", added to our own environment, the last one wins
 
-	// A nil Stdin is empty. A nil Stdout or Stderr is dropped. Stdout and
+	// A nil Stdin is empty. Run waits for a Read of another one to return. A nil Stdout or Stderr is dropped. Stdout and
 	// Stderr may be the same writer: writes do not overlap.
 	// An *os.File is handed to the program as it is; for Stderr this means
 	// that Error.Stderr stays empty.
@@ -80,7 +80,7 @@ func Run(ctx context.Context, c Cmd) error {
 	g := &group{grace: c.Grace}
 	cmd.Cancel = func() error { return g.stop(cmd.Process.Pid) }
 	// Longer than the grace period: the group is ours to kill, and only then
-	// os/exec gives up on a Stdin whose reader does not return.
+	// os/exec gives up on a stdin that somebody holds and does not read.
 	cmd.WaitDelay = c.Grace + min(c.Grace, time.Second)
 
 	if err == nil {

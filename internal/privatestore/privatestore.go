@@ -38,12 +38,14 @@ build-users-group =
 substituters =
 `
 
-// wrapper runs the real nix with the store on /nix. "$0" cannot be it: the
-// folder of this script comes first on PATH.
+// wrapper runs the real nix with the store on /nix. Without CAP_SYS_CHROOT:
+// Nix 2.8 starts ssh in the mount namespace it was started in itself, by a
+// setns(2) that would also leave the chroot. Forbidden, it goes on without.
 const wrapper = `#!/bin/sh
 mkdir -p /nix
 unset NIX_REMOTE
-exec flock -s %s unshare -m sh -c 'mount --bind "$0" /nix && exec "$@"' %s %s "$@"
+exec flock -s %s unshare -m sh -c \
+  'mount --bind "$0" /nix && exec setpriv --bounding-set=-sys_chroot -- "$@"' %s %s "$@"
 `
 
 // Make makes the store below dir, an absolute path of plain characters, and

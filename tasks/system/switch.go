@@ -31,7 +31,7 @@ umask 077
 mkdir -p /run/roost
 rm -f /run/roost/*.log /run/roost/*.exit
 : > "/run/roost/$2.log"
-exec systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$1" \
+exec systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$1" --description="switch to $3" \
   -E PATH="$PATH" -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER=0 \
   /bin/sh -c "$4" roost-switch "$2" "$3"
 `
