@@ -43,7 +43,7 @@ func Demo(ctx context.Context) error { return verb(ctx, verbs.Demo) }
 func Test(ctx context.Context) error { return verb(ctx, plain(ci.Test)) }
 
 // Bench measures, and writes docs/performance.md.
-func Bench(ctx context.Context) error { return verb(ctx, plain(ci.Test)) }
+func Bench(ctx context.Context) error { return verb(ctx, plain(ci.Bench)) }
 
 type action = func(context.Context, *verbs.Signals, verbs.Options) error
 

@@ -91,11 +91,11 @@ func Run(ctx context.Context, c Cmd) error {
 		err = cmd.Wait()
 		g.end()
 	}
-	if failed := out.finish(); err == nil {
-		err = failed
-	}
 	if errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {
 		err = nil // the program ended well without reading all of Stdin
+	}
+	if failed := out.finish(); err == nil {
+		err = failed
 	}
 	if err == nil {
 		return nil

@@ -185,11 +185,25 @@ func TestBackgroundProcessDoesNotHang(t *testing.T) {
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
 
+// A background process that never falls silent.
+func TestBackgroundProcessThatWrites(t *testing.T) {
+	c := sh("while echo background; do :; done & echo $! >&2; echo own")
+	var pid bytes.Buffer
+	c.Stderr = &pid
+	out, err := Output(t.Context(), c)
+	if err != nil || !strings.Contains(string(out), "own\n") {
+		t.Errorf("got %d bytes, %v", len(out), err)
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(pid.String())); err == nil {
+		_ = syscall.Kill(n, syscall.SIGKILL)
+	}
+}
+
 // slow takes its time for each write.
 type slow struct{ n int }
 
 func (s *slow) Write(p []byte) (int, error) {
-	time.Sleep(idle / 3)
+	time.Sleep(30 * time.Millisecond)
 	s.n += len(p)
 	return len(p), nil
 }

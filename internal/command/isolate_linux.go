@@ -3,7 +3,11 @@ package command
 import (
 	"os/exec"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
+
+const fionread = unix.TIOCINQ // how many bytes a pipe holds
 
 // isolate gives the program a session and with it a process group, and has the
 // kernel kill it when we die without being asked (kill -9). Run explains why

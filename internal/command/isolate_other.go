@@ -7,6 +7,8 @@ import (
 	"syscall"
 )
 
+const fionread = 0x4004667f // how many bytes a pipe holds: FIONREAD of macOS and the BSDs
+
 // isolate gives the program a session and with it a process group. There is no
 // parent-death signal here: after a kill -9 of ours, it runs on to its end.
 func isolate(cmd *exec.Cmd) {

@@ -6,17 +6,15 @@ import (
 	"os"
 	"sync"
 	"time"
-)
 
-// idle is how long a pipe that somebody still holds must be silent after the
-// program's end to be taken for read out. What the program wrote is in the pipe
-// by then, so it is there at once.
-const idle = 200 * time.Millisecond
+	"golang.org/x/sys/unix"
+)
 
 // output copies what a program writes to our writers. os/exec can do that too,
 // but where a background process keeps a pipe open, it can only give up after a
-// fixed time and drop what a slow writer has not taken yet. Here only the
-// silence of the pipe counts.
+// fixed time, and drops what a slow writer has not taken by then. Here it is
+// exact: what the program wrote is in the pipe when it ends, so that much is
+// copied, and no more.
 type output struct {
 	mu      sync.Mutex // held while writing: the two writers may be the same
 	theirs  []*os.File // ends for the program
@@ -40,29 +38,40 @@ func (o *output) pipe(w io.Writer) (*os.File, error) {
 func (o *output) copy(r *os.File, w io.Writer) {
 	defer r.Close()
 	buf := make([]byte, 32<<10)
-	// A read fails at once when its deadline has passed, even if there is
-	// something to read: only a deadline that was set and waited for since the
-	// last byte means silence.
-	progress := true
-	for {
+	rest := -1 // bytes still to copy; -1: until the end of file
+	for rest != 0 {
+		if rest > 0 && rest < len(buf) {
+			buf = buf[:rest]
+		}
 		n, err := r.Read(buf)
-		if n > 0 {
-			progress = true
-			if !o.write(w, buf[:n]) {
-				return
-			}
+		if n > 0 && !o.write(w, buf[:n]) {
+			return
 		}
 		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && progress:
-			progress = false
-			if r.SetReadDeadline(time.Now().Add(idle)) != nil {
+		case rest > 0:
+			rest -= n
+		case errors.Is(err, os.ErrDeadlineExceeded): // finish: the program has ended
+			if rest = waiting(r); r.SetReadDeadline(time.Time{}) != nil {
 				return
 			}
-		default:
+			continue
+		}
+		if err != nil {
 			return
 		}
 	}
+}
+
+// waiting returns how many bytes are in a pipe.
+func waiting(r *os.File) int {
+	n := 0
+	if conn, err := r.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), fionread) })
+		if err != nil {
+			return 0
+		}
+	}
+	return n
 }
 
 func (o *output) write(w io.Writer, p []byte) bool {
@@ -86,7 +95,7 @@ func (o *output) started() {
 // finish waits, after the program's end, until all it wrote is copied.
 func (o *output) finish() error {
 	for _, f := range o.ours {
-		_ = f.SetReadDeadline(time.Now().Add(idle)) // fails where it is closed already
+		_ = f.SetReadDeadline(time.Unix(1, 0)) // fails where the copy is done already
 	}
 	o.copying.Wait()
 	return o.err
