@@ -231,11 +231,11 @@ func (h host) boot(now *running, term <-chan os.Signal) (int, error) {
 	case <-term:
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case err = <-done:
+		case <-done:
 		case <-time.After(8 * time.Second):
 			now.Init.signal(syscall.SIGKILL)
 			_ = cmd.Process.Kill()
-			err = <-done
+			<-done
 		}
 		return 0, nil
 	}

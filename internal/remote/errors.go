@@ -162,7 +162,7 @@ var (
 func (c *Conn) classify(text string) error {
 	t := c.target
 	if hostKeyFailed.MatchString(text) {
-		e := &HostKeyError{Host: t.Name, Address: t.Address, KnownAs: t.Address, Reason: words(text), login: c.login()}
+		e := &HostKeyError{Host: t.Name, Address: t.Address, KnownAs: t.Address, Reason: words(text), login: c.Login()}
 		e.Changed = strings.Contains(text, "HAS CHANGED") || strings.Contains(text, "has changed")
 		e.Fingerprint = hostKeyPrint.FindString(text)
 		if m := hostKeyName.FindStringSubmatch(text); m != nil {
@@ -175,7 +175,7 @@ func (c *Conn) classify(text string) error {
 		return e
 	}
 	if reason := lastMatch(permissionDenied, text); reason != "" {
-		return &AuthError{Host: t.Name, Address: t.Address, Reason: reason, login: c.login()}
+		return &AuthError{Host: t.Name, Address: t.Address, Reason: reason, login: c.Login()}
 	}
 	// The line that names what failed, before those in which the ssh of a jump
 	// host and ours notice the end of each other.
@@ -187,8 +187,8 @@ func (c *Conn) classify(text string) error {
 	return nil
 }
 
-// login is how a person would log in by hand.
-func (c *Conn) login() string {
+// Login is what a person types behind "ssh" to log in by hand.
+func (c *Conn) Login() string {
 	var args []string
 	if c.opts.Config != "" {
 		args = append(args, "-F", c.opts.Config)

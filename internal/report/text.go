@@ -83,14 +83,6 @@ func cut(s string, width int, ellipsis string) string {
 	return ansi.Truncate(s, width, ellipsis)
 }
 
-// pad fills a text with blanks up to a width in cells.
-func pad(s string, width int) string {
-	if n := width - ansi.StringWidth(s); n > 0 {
-		return s + strings.Repeat(" ", n)
-	}
-	return s
-}
-
 // firstLine is the first line of a text.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")

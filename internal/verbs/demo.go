@@ -22,7 +22,7 @@ import (
 
 // demoTimes is what the demo says of its duration. Measured on 2 cores: see
 // docs/performance.md.
-const demoTimes = "The first start builds a base image from Debian's packages, about 2 minutes; later ones take about 20 seconds."
+const demoTimes = "The first start builds a base image from Debian's packages, one to three minutes; later ones take about 15 seconds."
 
 // Demo shows the main job on the lab: a first update, one with nothing to do,
 // and one in which a host's service is broken on purpose. The error is an *Exit;

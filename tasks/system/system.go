@@ -14,7 +14,6 @@
 package system
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 
@@ -110,9 +109,5 @@ func (h *target) ssh(command string) string {
 	if h.isLocal() {
 		return command
 	}
-	login := h.host.SSH.Address
-	if h.host.SSH.User != "" {
-		login = h.host.SSH.User + "@" + login
-	}
-	return fmt.Sprintf("ssh %s %s", login, command)
+	return "ssh " + h.conn.Login() + " " + command
 }
