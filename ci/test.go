@@ -39,6 +39,7 @@ var parts = []part{
 	{"vet", tool("go", "vet", "./...")},
 	{"vet the magefile", tool("go", "vet", "-tags", "mage", ".")},
 	{"lint", tool("go", "tool", "-modfile=tools/go.mod", "staticcheck", "./...")},
+	{"the demo, as the README has it", tool("go", "tool", "mage", "demo")},
 	{"tests, raced, with lab and Nix", tests},
 	{"other platforms", crossBuild},
 	{"budgets", budgets},
