@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/magefile/mage/mg"
 
@@ -55,10 +56,15 @@ func plain(f func(context.Context, verbs.Options) error) action {
 // mage handles SIGINT alone, and gives it five seconds.
 func verb(ctx context.Context, run action) error {
 	o, err := verbs.FromEnv()
-	if err != nil {
-		return verbs.Told(err)
+	if err == nil {
+		var signals *verbs.Signals
+		ctx, signals = verbs.NotifySignals(ctx, verbs.UnderMage())
+		err = signals.Ended(run(ctx, signals, o))
+		signals.Stop()
 	}
-	ctx, signals := verbs.NotifySignals(ctx, verbs.UnderMage())
-	defer signals.Stop()
-	return verbs.Told(signals.Ended(run(ctx, signals, o)))
+	if err != nil {
+		verbs.Tell(os.Stderr, err)
+		os.Exit(verbs.Code(err)) // mage would print the error a second time
+	}
+	return nil
 }

@@ -22,9 +22,9 @@ import (
 )
 
 // packages are what the tests need besides what the lab needs: a C compiler for
-// the race detector, an sshd for package remote (it is not started), jq for the
-// command line's tests.
-var packages = []string{"gcc", "libc6-dev", "openssh-server", "git", "jq"}
+// the race detector, an sshd for package remote (it is not started) and pgrep to
+// see what it leaves behind, jq for the command line's tests.
+var packages = []string{"gcc", "libc6-dev", "openssh-server", "procps", "git", "jq"}
 
 // part is one part of the tests. They run one after the other, and the time of
 // each is printed.

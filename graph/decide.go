@@ -44,7 +44,7 @@ func (r *run) advance(id int) {
 		if r.settleByNeeds(id, t.afters) {
 			return
 		}
-		stalled, all := r.pending(t.afters)
+		stalled, all := r.pending(append(slices.Clone(t.afters), t.lasts...))
 		switch {
 		case all:
 			if n.decision == "" {
@@ -152,7 +152,7 @@ func (r *run) mustWork(id int, d Decision, reason string) {
 		}
 		r.choose(id, d, reason, "")
 	}
-	for _, need := range t.afters {
+	for _, need := range slices.Concat(t.afters, t.lasts) {
 		r.demand(need)
 	}
 	r.advance(id)

@@ -28,6 +28,15 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // Refuse wraps an error as a RefusedError.
 func Refuse(err error) error { return &RefusedError{err} }
 
+// TransientError says that to try again may help: a link that broke.
+type TransientError struct{ Err error }
+
+func (e *TransientError) Error() string { return e.Err.Error() }
+func (e *TransientError) Unwrap() error { return e.Err }
+
+// Transient wraps an error as a TransientError.
+func Transient(err error) error { return &TransientError{err} }
+
 // TaskError is one root cause of a failed run.
 type TaskError struct {
 	Task    string

@@ -18,6 +18,7 @@ const (
 	TaskDecided  EventKind = "task.decided"  // Task, Decision, Reason, Cause; again when an unknown becomes known
 	PlanReady    EventKind = "plan.ready"    // Plan: every demanded task has a decision, nothing is changed yet
 	TaskStarted  EventKind = "task.started"  // Task, TaskKind
+	TaskRetrying EventKind = "task.retrying" // Task, Attempt, Error, Seconds: that attempt failed, the next comes in Seconds
 	TaskLog      EventKind = "task.log"      // Task, Text: one line, without its newline
 	TaskFinished EventKind = "task.finished" // Task, Status, Reason, Cause, Seconds, Error, Tail, Result
 	RunFinished  EventKind = "run.finished"  // Seconds, Counts
@@ -42,6 +43,7 @@ type Event struct {
 	Cause   string          `json:"cause,omitempty"`
 	Text    string          `json:"text,omitempty"`
 	Seconds float64         `json:"seconds,omitempty"`
+	Attempt int             `json:"attempt,omitempty"` // 1 is the first
 	Error   string          `json:"error,omitempty"`
 	Tail    []string        `json:"tail,omitempty"`   // the last lines of a failed task's log
 	Result  json.RawMessage `json:"result,omitempty"` // the task's value

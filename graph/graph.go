@@ -49,10 +49,13 @@ func (g *Graph) hold(t *Task) {
 		}
 		g.problems = append(g.problems, err)
 	}
-	for _, need := range append(slices.Clone(t.uses), t.afters...) {
+	for _, need := range t.waitsFor() {
 		g.edge(g.tasks[need].name, t.name)
 	}
 }
+
+// waitsFor are the tasks an edge of any kind leads from.
+func (t *Task) waitsFor() []int { return slices.Concat(t.uses, t.afters, t.lasts, t.behind) }
 
 func (g *Graph) edge(from, to string) {
 	if err := g.declared.AddEdge(from, to); err != nil && !errors.Is(err, dag.ErrEdgeAlreadyExists) {
@@ -74,10 +77,10 @@ func (e *CycleError) Error() string {
 // equal declarations give equal plans.
 type compiled struct {
 	tasks []*Task
-	needs [][]int // uses and afters
+	needs [][]int // what edges of any kind lead from
 	users [][]int // the other way round
 	order []int   // grouped by host; within a group each task after what it needs
-	sinks []int   // tasks that nobody needs
+	sinks []int   // tasks that nobody asks for: the goals, if none are named
 }
 
 func (g *Graph) compile() (*compiled, error) {
@@ -101,10 +104,7 @@ func (g *Graph) compile() (*compiled, error) {
 	}
 	c := &compiled{tasks: g.tasks, needs: make([][]int, len(g.tasks)), users: make([][]int, len(g.tasks))}
 	for id, t := range g.tasks {
-		for _, need := range t.uses {
-			c.needs[id] = appendID(c.needs[id], need)
-		}
-		for _, need := range t.afters {
+		for _, need := range t.waitsFor() {
 			c.needs[id] = appendID(c.needs[id], need)
 		}
 		for _, need := range c.needs[id] {
@@ -115,8 +115,14 @@ func (g *Graph) compile() (*compiled, error) {
 	if len(topo) < len(c.tasks) {
 		return nil, g.cycle()
 	}
+	asked := make([]bool, len(c.tasks))
+	for _, t := range c.tasks {
+		for _, need := range slices.Concat(t.uses, t.afters, t.lasts) {
+			asked[need] = true
+		}
+	}
 	for id := range c.tasks {
-		if len(c.users[id]) == 0 {
+		if !asked[id] {
 			c.sinks = append(c.sinks, id)
 		}
 	}

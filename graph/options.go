@@ -21,8 +21,12 @@ type Options struct {
 	// Grace is how long effects at work may go on after the context is
 	// cancelled. 0 = 1 minute. What is Interruptible is stopped at once.
 	Grace time.Duration
-	Abort <-chan struct{} // closed = stop effects too, now
-	Now   func() time.Time
+	// MaxFailures stops the run when so many tasks have failed: what works ends,
+	// nothing new begins. 0 = never; 1 is fail-fast.
+	MaxFailures int
+	Retries     int             // how many attempts may be made again in the whole run; 0 = 100
+	Abort       <-chan struct{} // closed = stop effects too, now
+	Now         func() time.Time
 	// Watch is called for each event, one at a time; it must not block.
 	Watch []func(Event)
 	// LogTo, if set, is asked once for each task that logs something.
@@ -35,6 +39,9 @@ func (o *Options) fill() {
 	}
 	if o.Grace <= 0 {
 		o.Grace = time.Minute
+	}
+	if o.Retries <= 0 {
+		o.Retries = 100
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -44,6 +44,7 @@ type node struct {
 	digest  string
 	err     error
 	blames  []int              // it ended because of one of these needs
+	attempt int                // how often it has worked
 	stopped context.CancelFunc // while at work
 }
 
@@ -56,8 +57,11 @@ type run struct {
 
 	open     int // demanded tasks that the plan waits for: neither ended nor stalled
 	running  int
+	failures int
+	retried  int
 	planned  bool
-	stopping bool
+	stopping bool   // by the context or Abort
+	gaveUp   string // why nothing new may begin, though nobody stopped the run
 	plan     *Plan
 
 	toDecide []int // ready to decide
@@ -66,6 +70,9 @@ type run struct {
 	pools    map[string]int // units taken
 	results  chan outcome
 	workers  *pool.Pool
+	sleeping map[int]*time.Timer // tasks that wait for their next attempt
+	awake    chan int
+	over     chan struct{} // closed when the loop has ended
 }
 
 // Plan decides every task and changes nothing: Run with Options.Dry.
@@ -92,6 +99,7 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 		compiled: c, o: o, nodes: make([]node, len(c.tasks)),
 		events: newEvents(o), lanes: map[string]bool{}, pools: map[string]int{},
 		results: make(chan outcome, o.Jobs), workers: pool.New().WithMaxGoroutines(o.Jobs),
+		sleeping: map[int]*time.Timer{}, awake: make(chan int), over: make(chan struct{}),
 	}
 	goals, err := r.goals()
 	if err != nil {
@@ -149,15 +157,20 @@ func (r *run) loop(ctx context.Context) {
 	abort := r.o.Abort
 	var grace <-chan time.Time
 	for {
-		if !r.stopping {
+		stopped := r.stopping || r.gaveUp != ""
+		if !stopped {
 			r.start(ctx, working)
 		}
-		if r.running == 0 && (r.stopping || r.idle()) {
+		if r.running == 0 && (stopped || r.idle()) {
 			break
 		}
 		select {
 		case out := <-r.results:
+			r.stopping = r.stopping || ctx.Err() != nil // it may be the first to tell
 			r.took(out)
+		case id := <-r.awake:
+			delete(r.sleeping, id)
+			r.enqueue(id)
 		case <-stop:
 			stop = nil
 			r.stopping = true
@@ -178,12 +191,16 @@ func (r *run) loop(ctx context.Context) {
 		}
 	}
 	r.workers.Wait()
+	close(r.over)
+	for _, timer := range r.sleeping {
+		timer.Stop()
+	}
 }
 
 // idle says that no task can start any more; it makes the plan when all
 // demanded tasks are decided, which may let effects start.
 func (r *run) idle() bool {
-	return len(r.toDecide) == 0 && (len(r.toWork) == 0 || r.o.Dry && r.planned)
+	return len(r.toDecide) == 0 && len(r.sleeping) == 0 && (len(r.toWork) == 0 || r.o.Dry && r.planned)
 }
 
 // start submits what may start now, and notices that the plan is whole.
@@ -210,7 +227,8 @@ func (r *run) start(ctx, working context.Context) {
 		r.take(id, +1)
 		t := r.tasks[id]
 		r.nodes[id].phase = atWork
-		r.events.send(Event{Kind: TaskStarted, Task: t.name, TaskKind: t.kind})
+		r.nodes[id].attempt++
+		r.events.send(Event{Kind: TaskStarted, Task: t.name, TaskKind: t.kind, Attempt: r.nodes[id].attempt})
 		if t.kind == KindEffect && !t.interruptible {
 			r.submit(working, id, r.work)
 		} else {
@@ -233,6 +251,11 @@ func (r *run) mayWork(id int) bool {
 	t := r.tasks[id]
 	if t.kind == KindEffect && (!r.planned || r.o.Dry) || t.heavy && r.o.Dry {
 		return false
+	}
+	for _, first := range t.behind {
+		if n := &r.nodes[first]; n.phase != idle && n.phase != ended {
+			return false
+		}
 	}
 	for _, lane := range t.lanes {
 		if r.lanes[lane] {
@@ -267,6 +290,8 @@ func (r *run) finish(took time.Duration) (*Result, error) {
 			n.status = StatusUnneeded
 		case r.stopping:
 			r.settle(id, StatusCancelled, "the run was stopped first", "")
+		case r.gaveUp != "":
+			r.settle(id, StatusCancelled, r.gaveUp, "")
 		case r.o.Dry:
 			r.settle(id, StatusPlanned, n.reason, n.cause)
 		default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Kind is what sort of work a task is; see the package comment.
@@ -29,12 +30,16 @@ type Task struct {
 	files   []file
 
 	uses   []int // their values are needed before it can be decided
-	afters []int // they must be done before it may work
+	afters []int // they must have ended well before it may work
+	lasts  []int // they must have ended, however, before it may work
+	behind []int // if they work at all, then before it
 
 	lanes         []string
 	pools         []weight
 	heavy         bool
 	interruptible bool
+	timeout       time.Duration
+	retries       int
 
 	work work
 }
@@ -105,6 +110,24 @@ func (t *Task) Interruptible() { t.interruptible = true }
 // After makes the task wait until the other has ended well. Unlike Use it takes
 // no value, so an effect that is satisfied never asks for it.
 func (t *Task) After(h Handle) { t.afters = appendID(t.afters, h.taskID()) }
+
+// Finally makes the task wait until the other has ended, well or not: for a
+// clean-up, or a message that tells how it went. It is decided and run even if
+// the other has failed, was blocked or deferred; not if the run was stopped.
+func (t *Task) Finally(h Handle) { t.lasts = appendID(t.lasts, h.taskID()) }
+
+// Behind orders two effects without need: if both work in this run, then this
+// one works after the other, whether that went well or not. Neither asks for
+// the other.
+func (t *Task) Behind(h Handle) { t.behind = appendID(t.behind, h.taskID()) }
+
+// Timeout bounds each attempt of the task's work. What it started must end with
+// its context.
+func (t *Task) Timeout(d time.Duration) { t.timeout = d }
+
+// Retries lets the task work up to n times more, if its error is Transient and
+// the run's budget lasts. An effect is checked again before: it may be done.
+func (t *Task) Retries(n int) { t.retries = n }
 
 // Handle is any Ref.
 type Handle interface{ taskID() int }

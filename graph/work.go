@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -79,10 +80,18 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if t.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, t.timeout, fmt.Errorf("it took longer than %s", t.timeout))
+			defer cancel()
+		}
 		if t.kind == KindEffect {
-			value, err = apply(ctx, t)
+			value, err = apply(ctx, t, r.nodes[id].attempt > 1)
 		} else {
 			value, err = t.work.run(ctx)
+		}
+		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 		return err
 	})
@@ -100,8 +109,14 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 	return out
 }
 
-// apply changes the world, and proves it.
-func apply(ctx context.Context, t *Task) (any, error) {
+// apply changes the world, and proves it. Another attempt first looks whether
+// the one before has done it after all.
+func apply(ctx context.Context, t *Task, again bool) (any, error) {
+	if again {
+		if c, err := t.work.prove(ctx); err == nil && c.done {
+			return c.value, nil
+		}
+	}
 	if err := t.work.apply(ctx); err != nil {
 		return nil, err
 	}
@@ -126,6 +141,8 @@ func (r *run) took(out outcome) {
 	}
 	seconds := r.o.Now().Sub(out.began).Seconds()
 	switch {
+	case out.err != nil && r.tryAgain(out):
+		return
 	case out.err != nil:
 		r.failed(out, seconds)
 		return
@@ -160,6 +177,12 @@ func (r *run) failed(out outcome, seconds float64) {
 	inTheMiddle := t.kind == KindEffect && !out.deciding && !t.interruptible
 	if r.stopping && out.interrupted && !inTheMiddle {
 		n.status = StatusCancelled
+	}
+	if n.status == StatusFailed {
+		r.failures++
+		if r.o.MaxFailures > 0 && r.failures == r.o.MaxFailures && !r.stopping {
+			r.gaveUp = "given up after " + t.name + " failed: so many failures were allowed: " + fmt.Sprint(r.failures)
+		}
 	}
 	text := out.err.Error()
 	r.end(out.id, firstLine(text), "", Event{Seconds: seconds, Error: text, Tail: out.tail})

@@ -47,7 +47,7 @@ func Install(ctx context.Context, out io.Writer, packages ...string) error {
 	if len(packages) == 0 {
 		return nil
 	}
-	restore, err := forbidServices()
+	restore, err := forbidServices(policyPath)
 	if err != nil {
 		return err
 	}
@@ -66,15 +66,15 @@ func Install(ctx context.Context, out io.Writer, packages ...string) error {
 
 // forbidServices keeps packages from starting services. A policy that is there
 // already is the machine's own, and stays.
-func forbidServices() (restore func(), err error) {
-	f, err := os.OpenFile(policyPath, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+func forbidServices(path string) (restore func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if errors.Is(err, os.ErrExist) {
 		return func() {}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("forbid services to start: %w", err)
 	}
-	restore = func() { os.Remove(policyPath) }
+	restore = func() { os.Remove(path) }
 	_, err = io.WriteString(f, "#!/bin/sh\nexit 101\n")
 	if err = errors.Join(err, f.Close()); err != nil {
 		restore()

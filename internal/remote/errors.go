@@ -25,7 +25,15 @@ func (e *UnreachableError) Error() string {
 	if e.Lost {
 		what = "the connection was lost while the command ran"
 	}
-	return fmt.Sprintf("%s (%s): %s: %s", e.Host, e.Address, what, e.Reason)
+	return fmt.Sprintf("%s: %s: %s", at(e.Host, e.Address), what, e.Reason)
+}
+
+// at names a host, and its address where that is another.
+func at(host, address string) string {
+	if host == address {
+		return host
+	}
+	return host + " (" + address + ")"
 }
 
 // HostKeyError says that the host did not prove that it is the one we know.
@@ -48,16 +56,16 @@ func (e *HostKeyError) Error() string {
 	}
 	const compare = "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
 	if !e.Changed {
-		return fmt.Sprintf("%s (%s): its host key is not known.%s At the host's own console compare it with %s; if they are the same, accept it once: ssh %s",
-			e.Host, e.Address, shown, compare, e.login)
+		return fmt.Sprintf("%s: its host key is not known.%s At the host's own console compare it with %s; if they are the same, accept it once: ssh %s",
+			at(e.Host, e.Address), shown, compare, e.login)
 	}
 	where, file := "", ""
 	if e.File != "" {
 		where = fmt.Sprintf(" (%s:%d)", e.File, e.Line)
 		file = " -f " + word(e.File)
 	}
-	return fmt.Sprintf("%s (%s): its host key is not the one we know%s. It was reinstalled, or somebody else answers.%s At the host's own console compare it with %s; only if they are the same: ssh-keygen%s -R %s",
-		e.Host, e.Address, where, shown, compare, file, word(e.KnownAs))
+	return fmt.Sprintf("%s: its host key is not the one we know%s. It was reinstalled, or somebody else answers.%s At the host's own console compare it with %s; only if they are the same: ssh-keygen%s -R %s",
+		at(e.Host, e.Address), where, shown, compare, file, word(e.KnownAs))
 }
 
 // AuthError says that the host does not let us in.
@@ -69,8 +77,8 @@ type AuthError struct {
 }
 
 func (e *AuthError) Error() string {
-	return fmt.Sprintf("%s (%s): it does not accept our login: %s\n  See which keys are offered: ssh -v %s\n  Add one: ssh-copy-id, or authorized_keys in the host's configuration",
-		e.Host, e.Address, e.Reason, e.login)
+	return fmt.Sprintf("%s: it does not accept our login: %s\n  See which keys are offered: ssh -v %s\n  Add one: ssh-copy-id, or authorized_keys in the host's configuration",
+		at(e.Host, e.Address), e.Reason, e.login)
 }
 
 // ExitError says that the command ran and failed. Its code may be 255: see
@@ -80,11 +88,13 @@ type ExitError struct {
 	Argv   []string
 	Code   int
 	Stderr string // the last lines it wrote there, 8 KiB at most
+
+	signal bool // or a signal ended it: ssh reports both as 255
 }
 
 func (e *ExitError) Error() string {
 	msg := fmt.Sprintf("%s: %s: exit code %d", e.Host, command.Line(e.Argv), e.Code)
-	if e.Code == 255 {
+	if e.signal {
 		msg += " (or a signal ended it: ssh reports both alike)"
 	}
 	if tail := command.LastLines(e.Stderr, 20); tail != "" {
@@ -103,7 +113,7 @@ func (e *ExitError) Error() string {
 // breaks is reported as lost.
 func (c *Conn) explain255(ctx context.Context, cmd Cmd, failed *command.Error, log string) error {
 	text := c.readLog(log)
-	ran := &ExitError{Host: c.target.Name, Argv: cmd.Args, Code: 255, Stderr: failed.Stderr}
+	ran := &ExitError{Host: c.target.Name, Argv: cmd.Args, Code: 255, Stderr: failed.Stderr, signal: true}
 	if strings.Contains(text, "Authenticated to ") { // a connection of its own
 		// "closed by remote host" is the one thing ssh writes to stderr
 		// instead of its log.

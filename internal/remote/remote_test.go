@@ -177,6 +177,18 @@ func TestBrokenConfigIsNotUnreachable(t *testing.T) {
 	}
 }
 
+// held is an input that does not end before the test: a command that reads it
+// runs until its connection ends, and not longer.
+func held(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r
+}
+
 func TestLost(t *testing.T) {
 	s := startServer(t)
 	for _, fresh := range []bool{false, true} {
@@ -185,7 +197,7 @@ func TestLost(t *testing.T) {
 			r, w := io.Pipe()
 			done := make(chan error, 1)
 			go func() {
-				err := c.Run(t.Context(), Cmd{Args: []string{"sh", "-c", "echo up; exec sleep 100"}, Stdout: w, Fresh: fresh})
+				err := c.Run(t.Context(), Cmd{Args: []string{"sh", "-c", "echo up; exec cat"}, Stdin: held(t), Stdout: w, Fresh: fresh})
 				w.CloseWithError(err)
 				done <- err
 			}()
@@ -216,7 +228,7 @@ func TestCancel(t *testing.T) {
 			r, w := io.Pipe()
 			done := make(chan error, 1)
 			go func() {
-				err := c.Run(ctx, Cmd{Args: []string{"sh", "-c", "echo up; exec sleep 100"}, Stdout: w, Fresh: fresh})
+				err := c.Run(ctx, Cmd{Args: []string{"sh", "-c", "echo up; exec cat"}, Stdin: held(t), Stdout: w, Fresh: fresh})
 				w.CloseWithError(err)
 				done <- err
 			}()

@@ -216,6 +216,9 @@ func (g *Group) What() string {
 	switch outcome {
 	case Updated:
 	case Unchanged:
+		if g.Change().RebootNeeded { // since an earlier run
+			return "reboot needed"
+		}
 		return ""
 	case Blocked:
 		return first(firstLine(task.Error), "by "+first(task.Cause, "another task"))

@@ -170,6 +170,16 @@ func TestTook(t *testing.T) {
 	}
 }
 
+func TestUnchangedHostThatAwaitsItsReboot(t *testing.T) {
+	run := New()
+	run.Add(graph.Event{Kind: graph.TaskFinished, Task: "a/activate", TaskKind: graph.KindEffect,
+		Status: graph.StatusSatisfied, Result: json.RawMessage(`{"to":"/nix/store/x-y","reboot_needed":true}`)})
+	g := run.Groups[0]
+	if got := g.What(); g.Result() != "unchanged" || got != "reboot needed" {
+		t.Errorf("%s: %q, want unchanged: reboot needed", g.Result(), got)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	path := func(hash string) string { return "/nix/store/" + hash + "-nixos-system-h-x" }
 	for _, c := range []struct {

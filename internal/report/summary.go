@@ -228,7 +228,7 @@ func (r *Run) hosts() (shown []*Group, hidden int) {
 	all := shown
 	shown = nil
 	for _, g := range all {
-		if outcome, _ := g.Outcome(); outcome != Unchanged {
+		if outcome, _ := g.Outcome(); outcome != Unchanged || g.What() != "" {
 			shown = append(shown, g)
 		}
 	}

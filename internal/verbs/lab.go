@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -42,6 +43,10 @@ func openLab() (*lab.Lab, error) {
 	return l, nil
 }
 
+// forShell are the variables of the lab that a person's shell needs: not HOME and
+// the caches, which other programs there would miss.
+var forShell = []string{"ROOST_FLEET", "ROOST_SSH_CONFIG", "ROOST_LAB_DIR", "XDG_STATE_HOME", "NIX_REMOTE", "NIX_CONF_DIR", "NIX_CONFIG"}
+
 // LabUp boots the lab, and says how to work with it.
 func LabUp(ctx context.Context, o Options) error {
 	o.fill()
@@ -53,9 +58,11 @@ func LabUp(ctx context.Context, o Options) error {
 		return err
 	}
 	fmt.Fprintf(o.Stdout, "\nThe lab is up. To work on it from this shell:\n\n")
-	for _, kv := range l.Env() {
+	for _, kv := range append(l.Env(), "ROOST_LAB_DIR="+l.Dir) {
 		key, value, _ := strings.Cut(kv, "=")
-		fmt.Fprintf(o.Stdout, "  export %s='%s'\n", key, value)
+		if slices.Contains(forShell, key) {
+			fmt.Fprintf(o.Stdout, "  export %s='%s'\n", key, value)
+		}
 	}
 	fmt.Fprintf(o.Stdout, "\nthen, for instance:\n\n  mage update:all\n  ssh -F $ROOST_SSH_CONFIG malphas\n  $EDITOR %s/hosts/malphas/default.nix\n", l.Fleet())
 	return nil
@@ -114,6 +121,10 @@ func LabDown(ctx context.Context, o Options) error {
 	l, err := openLab()
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(l.Dir); errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintf(o.Stdout, "There is no lab in %s.\n", l.Dir)
+		return nil
 	}
 	err = l.Down(ctx, o.Stdout)
 	if errors.Is(err, lab.ErrNotReady) {

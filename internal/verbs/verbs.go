@@ -98,9 +98,6 @@ func (e *Exit) Error() string {
 
 func (e *Exit) Unwrap() error { return e.Err }
 
-// ExitStatus is what mage asks an error for.
-func (e *Exit) ExitStatus() int { return e.Code }
-
 // ExitCode is what kong asks an error for.
 func (e *Exit) ExitCode() int { return e.Code }
 
@@ -188,20 +185,3 @@ func load(o Options) (*hosts.Fleet, []*hosts.Host, error) {
 	}
 	return fleet, selected, nil
 }
-
-// Told is for mage, which prints each error behind "Error: ": it tells the error
-// as roost does, and leaves only the exit code to mage.
-func Told(err error) error {
-	Tell(os.Stderr, err)
-	if err == nil {
-		return nil
-	}
-	return &silent{Code(err)}
-}
-
-// silent is an exit code without words. It is no *Exit, because mage looks at
-// the returned value itself and prints its text.
-type silent struct{ code int }
-
-func (s *silent) Error() string   { return fmt.Sprintf("exit code %d", s.code) }
-func (s *silent) ExitStatus() int { return s.code }

@@ -19,6 +19,7 @@ func (h *target) copy(g *graph.Graph, tasks Tasks) graph.Ref[string] {
 		t.Lane(h.lane())
 		t.Pool(copyPool, 1)
 		t.Interruptible()
+		t.Retries(2)
 		check := func(ctx context.Context, again bool) (graph.State[string], error) {
 			return h.hasPath(ctx, system.Get(ctx).Out, before.Get(ctx), again)
 		}
@@ -61,7 +62,7 @@ func (h *target) send(ctx context.Context, out string) error {
 		return fmt.Errorf("%w\n  Nothing was activated. Make room, then run again: %s", err, h.ssh("nix-collect-garbage --delete-older-than 14d"))
 	}
 	if _, link := errors.AsType[*nix.LinkError](err); link {
-		return fmt.Errorf("%w\n  Nothing was activated, and what has arrived is kept. Run again to send the rest", err)
+		return graph.Transient(fmt.Errorf("%w\n  Nothing was activated, and what has arrived is kept. Run again to send the rest", err))
 	}
 	return err
 }

@@ -59,7 +59,7 @@ func (h *target) evalIn(ctx context.Context, dir string) (System, error) {
 		UserFiles: h.Tree.Dir,
 	}, &s, graph.Log(ctx))
 	var failed *nix.EvalError
-	if errors.As(err, &failed) && strings.Contains(failed.Message, "does not exist") {
+	if errors.As(err, &failed) && failed.Missing != "" {
 		return s, fmt.Errorf("%w\n  %s is evaluated in a copy that holds flake.nix, flake.lock, modules/ and its own folder alone; of modules/opt-in/ only what its host.toml subscribes to", err, h.host.Name)
 	}
 	if err == nil && (!strings.HasPrefix(s.Drv, "/") || !strings.HasPrefix(s.Out, "/")) {

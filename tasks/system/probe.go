@@ -113,7 +113,7 @@ if [ -r /run/current-system/nixos-version ]; then echo "label $(head -n 1 /run/c
 if [ -r /run/roost/last ]; then cat /run/roost/last; fi
 echo "boot_id $(cat /proc/sys/kernel/random/boot_id)"
 echo "machine $(uname -m)"
-echo "switching $(systemctl show -p ActiveState --value -- "$1")"
+systemctl list-units --all --plain --no-legend --no-pager -- "$1" | while read -r name load active rest; do echo "switching $active"; done
 shift
 systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r name rest; do echo "failed $name"; done
 for name in "$@"; do echo "unit $name $(systemctl show -p ActiveState --value -- "$name")"; done

@@ -38,10 +38,12 @@ exec systemd-run --quiet --collect --no-ask-password --service-type=exec --unit=
 
 // switchScript is the activation itself. What inhibitors forbid to switch live
 // (NixOS 26.05 and later) becomes what the next boot takes. The note in
-// /run/roost/last is gone after a reboot, with what it tells of.
+// /run/roost/last is gone after a reboot, with what it tells of; the log also
+// goes to the unit's journal, which stays.
 const switchScript = `
 id=$1 out=$2 action=switch code=0
-exec >> "/run/roost/$id.log" 2>&1
+exec 3>&1 >> "/run/roost/$id.log" 2>&1
+trap 'cat "/run/roost/$id.log" >&3' EXIT
 if [ -e "$out/switch-inhibitors" ] && ! "$out/bin/switch-to-configuration" check; then action=boot; fi
 nix-env -p /nix/var/nix/profiles/system --set "$out" || code=$?
 if [ "$code" = 0 ]; then "$out/bin/switch-to-configuration" "$action" || code=$?; fi

@@ -1,0 +1,44 @@
+package graph
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// tryAgain lets a task that failed for the moment work once more, later. Until
+// then it holds neither lanes nor pools.
+func (r *run) tryAgain(out outcome) bool {
+	n, t := &r.nodes[out.id], r.tasks[out.id]
+	_, transient := errors.AsType[*TransientError](out.err)
+	if out.deciding || !transient || n.attempt > t.retries || r.retried >= r.o.Retries || r.stopping || r.gaveUp != "" {
+		return false
+	}
+	r.retried++
+	wait := pause(n.attempt)
+	n.phase = decided
+	r.events.send(Event{
+		Kind: TaskRetrying, Task: t.name, TaskKind: t.kind, Attempt: n.attempt,
+		Error: out.err.Error(), Seconds: wait.Seconds(),
+	})
+	stop := r.over
+	r.sleeping[out.id] = time.AfterFunc(wait, func() {
+		select {
+		case r.awake <- out.id:
+		case <-stop:
+		}
+	})
+	return true
+}
+
+// pause is how long to wait after the n-th attempt: from half a second, half as
+// long again each time, spread by half so that a fleet does not try as one.
+func pause(n int) time.Duration {
+	b := backoff.NewExponentialBackOff()
+	var wait time.Duration
+	for range n {
+		wait = b.NextBackOff()
+	}
+	return wait
+}
