@@ -41,6 +41,7 @@ var parts = []part{
 	{"lint", tool("go", "tool", "-modfile=tools/go.mod", "staticcheck", "./...")},
 	{"the demo, as the README has it", tool("go", "tool", "mage", "demo")},
 	{"tests, raced, with lab and Nix", tests},
+	{"the OpenTelemetry module", otel},
 	{"other platforms", crossBuild},
 	{"budgets", budgets},
 }
@@ -124,6 +125,11 @@ func tests(ctx context.Context, t *tree) error {
 		Name: "go", Args: []string{"test", "-race", "-count=1", "-timeout=20m", "./..."},
 		Env: []string{"ROOST_REQUIRE=all", "CGO_ENABLED=1"}, Stdout: t.out, Stderr: t.out,
 	})
+}
+
+// otel is a module of its own, so that its dependencies are not roost's.
+func otel(ctx context.Context, t *tree) error {
+	return command.Run(ctx, command.Cmd{Name: "go", Args: []string{"test", "-count=1", "./..."}, Dir: "otel", Stdout: t.out, Stderr: t.out})
 }
 
 func crossBuild(ctx context.Context, t *tree) error {

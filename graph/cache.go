@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -18,26 +20,37 @@ import (
 // read is computed again. It is safe for use by many goroutines.
 type Cache struct {
 	dir string
+	now func() time.Time
 
 	mu    sync.Mutex
 	last  map[string]lastRun
-	dirty bool
+	fresh map[string]bool // tasks whose last is not on disk yet
 }
 
 // lastRun is what is remembered of a task's last success.
 type lastRun struct {
 	Record  record  `json:"record,omitempty"`
+	Before  record  `json:"before,omitempty"` // of the success before, if it differs
 	Seconds float64 `json:"seconds"`
 }
 
 // entry is one cached result. Task and Key are kept to notice a file that does
-// not belong where it lies.
+// not belong where it lies. A remote cache holds the value apart.
 type entry struct {
 	Version int             `json:"version"`
 	Task    string          `json:"task"`
 	Key     string          `json:"key"`
-	Value   json.RawMessage `json:"value"`
+	Value   json.RawMessage `json:"value,omitempty"`
 	Digest  string          `json:"digest"` // of Value
+}
+
+// parseEntry reads the entry of a task's key; anything else is as good as none.
+func parseEntry(data []byte, task, key string) (entry, bool) {
+	var e entry
+	if json.Unmarshal(data, &e) != nil || e.Version != cacheVersion || e.Task != task || e.Key != key {
+		return entry{}, false
+	}
+	return e, true
 }
 
 const cacheVersion = 1
@@ -50,32 +63,45 @@ type lastFile struct {
 // OpenCache opens the cache in a folder, which is made (0700) when something is
 // first kept.
 func OpenCache(dir string) (*Cache, error) {
-	c := &Cache{dir: dir, last: map[string]lastRun{}}
-	data, err := os.ReadFile(c.lastPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err != nil {
+	c := &Cache{dir: dir, now: time.Now, fresh: map[string]bool{}}
+	var err error
+	if c.last, err = c.readLast(); err != nil {
 		return nil, fmt.Errorf("open the cache: %w", err)
-	}
-	var f lastFile
-	if json.Unmarshal(data, &f) == nil && f.Version == cacheVersion && f.Tasks != nil {
-		c.last = f.Tasks
 	}
 	return c, nil
 }
 
-// Save writes what tasks did last. Results are on disk already.
+func (c *Cache) readLast() (map[string]lastRun, error) {
+	data, err := os.ReadFile(c.lastPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var f lastFile
+	if json.Unmarshal(data, &f) != nil || f.Version != cacheVersion || f.Tasks == nil {
+		return map[string]lastRun{}, nil
+	}
+	return f.Tasks, nil
+}
+
+// Save writes what tasks did last, into what another process may have written
+// since. Results are on disk already.
 func (c *Cache) Save() error {
 	if c == nil {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.dirty {
+	if len(c.fresh) == 0 {
 		return nil
 	}
-	data, err := json.Marshal(lastFile{cacheVersion, c.last})
+	all, err := c.readLast()
+	if err != nil {
+		return fmt.Errorf("save the cache: %w", err)
+	}
+	for task := range c.fresh {
+		all[task] = c.last[task]
+	}
+	data, err := json.Marshal(lastFile{cacheVersion, all})
 	if err != nil {
 		return err
 	}
@@ -85,7 +111,7 @@ func (c *Cache) Save() error {
 	if err := renameio.WriteFile(c.lastPath(), data, 0o600); err != nil {
 		return fmt.Errorf("save the cache: %w", err)
 	}
-	c.dirty = false
+	clear(c.fresh)
 	return nil
 }
 
@@ -105,12 +131,23 @@ func (c *Cache) get(task, key string) (json.RawMessage, bool) {
 	if err != nil {
 		return nil, false
 	}
-	var e entry
-	if json.Unmarshal(data, &e) != nil || e.Version != cacheVersion || e.Task != task || e.Key != key ||
-		digestValue(e.Value) != e.Digest {
+	e, ok := parseEntry(data, task, key)
+	if !ok || digestValue(e.Value) != e.Digest {
 		return nil, false
 	}
 	return e.Value, true
+}
+
+// used notes that the result of a key was of use, which keeps it from being
+// pruned. The note is the file's mtime; once a day is enough.
+func (c *Cache) used(key string) {
+	if c == nil {
+		return
+	}
+	info, err := os.Stat(c.path(key))
+	if now := c.now(); err == nil && now.Sub(info.ModTime()) >= 24*time.Hour {
+		os.Chtimes(c.path(key), now, now) // not ours to write: then it only looks older than it is
+	}
 }
 
 func (c *Cache) put(task, key string, value json.RawMessage) error {
@@ -147,6 +184,10 @@ func (c *Cache) remember(task string, l lastRun) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.last[task]
+	if l.Before = before.Record; slices.Equal(l.Record, before.Record) {
+		l.Before = before.Before
+	}
 	c.last[task] = l
-	c.dirty = true
+	c.fresh[task] = true
 }

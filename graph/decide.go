@@ -232,17 +232,31 @@ func (r *run) decide(ctx context.Context, id int) (out outcome) {
 		var c checked
 		out.err = w.guard(ctx, func(ctx context.Context) (err error) { c, err = t.work.check(ctx); return err })
 		out.done, out.reason = c.done, c.reason
+		out.key = r.found(t, c)
 		if c.done && out.err == nil {
 			out.setValue(c.value)
 		}
 		return out
 	}
-	out.err = w.guard(ctx, func(context.Context) error { return r.lookUp(t, &out) })
+	out.err = w.guard(ctx, func(ctx context.Context) error { return r.lookUp(ctx, t, &out) })
 	return out
 }
 
+// found stands for what an effect is to bring about, and what its check found.
+// Observations are left out: they differ each time in ways that do not matter,
+// and what matters is in the reason.
+func (r *run) found(t *Task, c checked) string {
+	rec := record{line("task", t.name, ""), line("found", fmt.Sprint(c.done), c.reason)}
+	for _, id := range t.uses {
+		if r.tasks[id].kind != KindObserve {
+			rec = append(rec, line("input", r.tasks[id].name, r.nodes[id].digest))
+		}
+	}
+	return rec.key()
+}
+
 // lookUp works out a pure task's key and whether its result is known.
-func (r *run) lookUp(t *Task, out *outcome) error {
+func (r *run) lookUp(ctx context.Context, t *Task, out *outcome) error {
 	rec, err := t.record(r.o.Files,
 		func(id int) string { return r.nodes[id].digest },
 		func(id int) string { return r.tasks[id].name })
@@ -257,18 +271,19 @@ func (r *run) lookUp(t *Task, out *outcome) error {
 	raw, ok := r.o.Cache.get(t.name, out.key)
 	if !ok {
 		out.reason = r.missReason(t, rec)
+		if r.fetched(ctx, t, out) {
+			out.reason = "the remote cache has its result"
+		}
 		return nil
 	}
-	value, err := t.work.decode(raw)
-	if err == nil && t.work.valid != nil {
-		err = t.work.valid(value)
-	}
-	if err != nil {
+	if err := out.accept(t, raw); err != nil {
 		out.reason = fmt.Sprintf("the cached result cannot be used: %v", err)
 		return nil
 	}
-	out.done, out.reason = true, "nothing it depends on has changed"
-	out.setValue(value)
+	out.reason = "nothing it depends on has changed"
+	if !r.o.Dry {
+		r.o.Cache.used(out.key)
+	}
 	return nil
 }
 

@@ -55,21 +55,17 @@ const maxReasons = 3
 
 // difference says in words what changed from an older record to this one.
 func (r record) difference(old record) string {
-	was, is := old.byName(), r.byName()
 	var said []string
-	for _, l := range r {
-		head, text, _ := strings.Cut(l, " = ")
-		before, known := was[head]
+	for _, d := range r.differences(old) {
 		switch {
-		case !known:
-			said = append(said, plain(head)+" is new")
-		case before != text:
-			said = append(said, changed(head, before, text))
-		}
-	}
-	for _, l := range old {
-		if head, _, _ := strings.Cut(l, " = "); is[head] == "" {
-			said = append(said, plain(head)+" is gone")
+		case d.Old == "":
+			said = append(said, d.What+" is new")
+		case d.New == "":
+			said = append(said, d.What+" is gone")
+		case d.value && len(d.Old)+len(d.New) < 80:
+			said = append(said, fmt.Sprintf("%s changed from %s to %s", d.What, d.Old, d.New))
+		default:
+			said = append(said, d.What+" changed")
 		}
 	}
 	if len(said) > maxReasons {
@@ -100,13 +96,6 @@ func plain(head string) string {
 		return "the result of " + name
 	}
 	return name
-}
-
-func changed(head, before, now string) string {
-	if strings.HasPrefix(head, "value") && len(before)+len(now) < 80 {
-		return fmt.Sprintf("%s changed from %s to %s", plain(head), before, now)
-	}
-	return plain(head) + " changed"
 }
 
 // digestValue is the digest of a task's value: of its canonical JSON, in which

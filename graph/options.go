@@ -11,6 +11,10 @@ type Options struct {
 	Info  RunInfo  // passed on in RunStarted
 	Goals []string // task names; none = all tasks that nothing else needs
 	Dry   bool     // decide only; record nothing, apply nothing
+	// Expect is a plan made earlier. If what it was made from has changed, the
+	// run ends with a *StaleError and nothing is applied.
+	Expect  *Plan
+	Records bool // put into the plan what keys are made of
 	// Fresh runs pure tasks although their result is known. Effects are checked
 	// as ever: a cache never decides about them.
 	Fresh bool
@@ -18,6 +22,9 @@ type Options struct {
 	Pools map[string]int // sizes of pools; a task heavier than its pool takes all of it
 	Cache *Cache         // nil = nothing is cached
 	Files *FileMemo      // nil = one for this run only
+	// Remote is asked for what Cache has not, and is sent what is computed here;
+	// whoever opened it closes it after the run. nil = there is none.
+	Remote *RemoteCache
 	// Grace is how long effects at work may go on after the context is
 	// cancelled. 0 = 1 minute. What is Interruptible is stopped at once.
 	Grace time.Duration

@@ -41,8 +41,14 @@ type Planned struct {
 	Decision Decision `json:"decision"`
 	Reason   string   `json:"reason,omitempty"`
 	Cause    string   `json:"cause,omitempty"` // the task that is to blame or is waited for
-	Key      string   `json:"key,omitempty"`   // of a pure task, when its inputs are known
-	Needs    []string `json:"needs,omitempty"` // sorted
+	// Key stands for what was decided on: of a pure task its cache key, of an
+	// effect what it is to bring about and what its check found. Empty where
+	// that is not known yet, and for observations.
+	Key string `json:"key,omitempty"`
+	// Record is the text that a pure task's key is the hash of; only in a plan
+	// made with Options.Records.
+	Record []string `json:"record,omitempty"`
+	Needs  []string `json:"needs,omitempty"` // sorted
 	// Expect is how many seconds the task took when it last ran; 0 = never seen.
 	Expect float64 `json:"expect,omitempty"`
 }

@@ -12,7 +12,7 @@ import (
 func (r *run) tryAgain(out outcome) bool {
 	n, t := &r.nodes[out.id], r.tasks[out.id]
 	_, transient := errors.AsType[*TransientError](out.err)
-	if out.deciding || !transient || n.attempt > t.retries || r.retried >= r.o.Retries || r.stopping || r.gaveUp != "" {
+	if out.deciding || !transient || n.attempt > t.retries || r.retried >= r.o.Retries || r.closing() {
 		return false
 	}
 	r.retried++

@@ -61,6 +61,7 @@ type run struct {
 	retried  int
 	planned  bool
 	stopping bool   // by the context or Abort
+	stale    error  // the plan differs from the one to follow
 	gaveUp   string // why nothing new may begin, though nobody stopped the run
 	plan     *Plan
 
@@ -157,11 +158,10 @@ func (r *run) loop(ctx context.Context) {
 	abort := r.o.Abort
 	var grace <-chan time.Time
 	for {
-		stopped := r.stopping || r.gaveUp != ""
-		if !stopped {
+		if !r.closing() {
 			r.start(ctx, working)
 		}
-		if r.running == 0 && (stopped || r.idle()) {
+		if r.running == 0 && (r.closing() || r.idle()) {
 			break
 		}
 		select {
@@ -197,6 +197,9 @@ func (r *run) loop(ctx context.Context) {
 	}
 }
 
+// closing says that nothing new may begin.
+func (r *run) closing() bool { return r.stopping || r.gaveUp != "" }
+
 // idle says that no task can start any more; it makes the plan when all
 // demanded tasks are decided, which may let effects start.
 func (r *run) idle() bool {
@@ -216,6 +219,12 @@ func (r *run) start(ctx, working context.Context) {
 		r.planned = true
 		r.plan = r.makePlan()
 		r.events.send(Event{Kind: PlanReady, Plan: r.plan})
+		if r.o.Expect != nil {
+			if r.stale = r.plan.moved(r.o.Expect); r.stale != nil {
+				r.gaveUp = "the plan it was to follow is stale"
+				return
+			}
+		}
 	}
 	for i := 0; i < len(r.toWork) && r.running < r.o.Jobs; {
 		id := r.toWork[i]
@@ -249,7 +258,7 @@ func (r *run) submit(ctx context.Context, id int, do func(context.Context, int) 
 // whole, in a dry run only what planning needs, and only if lanes and pools are free.
 func (r *run) mayWork(id int) bool {
 	t := r.tasks[id]
-	if t.kind == KindEffect && (!r.planned || r.o.Dry) || t.heavy && r.o.Dry {
+	if t.kind == KindEffect && (!r.planned || r.o.Dry) || t.heavy && (r.o.Dry || r.o.Expect != nil && !r.planned) {
 		return false
 	}
 	for _, first := range t.behind {
@@ -307,7 +316,7 @@ func (r *run) finish(took time.Duration) (*Result, error) {
 		result.tasks[t.name] = id
 		result.Counts[r.nodes[id].status]++
 	}
-	err := r.error()
+	err := errors.Join(r.stale, r.error())
 	if !r.o.Dry {
 		err = errors.Join(err, r.o.Cache.Save(), r.o.Files.Save())
 	}
@@ -354,10 +363,14 @@ func (r *run) makePlan() *Plan {
 			needs = append(needs, r.tasks[need].name)
 		}
 		slices.Sort(needs)
-		p.Tasks = append(p.Tasks, Planned{
+		planned := Planned{
 			Task: t.name, Kind: t.kind, Decision: decision, Reason: n.reason, Cause: n.cause,
 			Key: n.key, Needs: needs, Expect: n.expect,
-		})
+		}
+		if r.o.Records {
+			planned.Record = n.record
+		}
+		p.Tasks = append(p.Tasks, planned)
 	}
 	return p
 }

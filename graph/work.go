@@ -105,6 +105,7 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 		if err := r.o.Cache.put(t.name, r.nodes[id].key, out.raw); err != nil {
 			fmt.Fprintf(w.log, "%v\n", err)
 		}
+		r.o.Remote.put(t.name, r.nodes[id].key, out.raw)
 	}
 	return out
 }

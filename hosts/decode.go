@@ -24,7 +24,7 @@ func (d *document) table(path string, values map[string]any, at *node, dst refle
 			if path != "" {
 				where = fmt.Sprintf(" in [%s]", path)
 			}
-			d.report(at.keys[key].key, "unknown key %q%s; %s", key, where, hint(key, "keys", names(fields)))
+			d.report(at.keys[key].key, "unknown key %q%s; %s", key, where, Nearest(key, "keys", names(fields)))
 			continue
 		}
 		full := key

@@ -59,5 +59,5 @@ type UnknownHostError struct {
 }
 
 func (e *UnknownHostError) Error() string {
-	return fmt.Sprintf("no host %q in this fleet; %s", e.Name, hint(e.Name, "hosts", e.Known))
+	return fmt.Sprintf("no host %q in this fleet; %s", e.Name, Nearest(e.Name, "hosts", e.Known))
 }

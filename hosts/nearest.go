@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// hint says what a person may have meant by word: the nearest candidates, or
+// Nearest says what a person may have meant by word: the nearest candidates, or
 // where none is near, what there is. plural names the candidates.
-func hint(word, plural string, candidates []string) string {
+func Nearest(word, plural string, candidates []string) string {
 	if near := nearest(word, candidates); len(near) > 0 {
 		return didYouMean(near)
 	}

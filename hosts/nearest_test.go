@@ -29,7 +29,7 @@ func TestNearest(t *testing.T) {
 
 func TestHintCutsALongList(t *testing.T) {
 	many := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"}
-	if got, want := hint("zzz", "hosts", many), "known hosts: a, b, c, d, e, f, g, h, i, j, k, l and 2 more"; got != want {
+	if got, want := Nearest("zzz", "hosts", many), "known hosts: a, b, c, d, e, f, g, h, i, j, k, l and 2 more"; got != want {
 		t.Errorf("got %q", got)
 	}
 }

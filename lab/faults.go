@@ -19,13 +19,19 @@ const (
 	faultKey  = "changed host key"
 )
 
-// Exec runs a command as root inside a host and gives its stdout. It does not
-// use the network. The error holds the exit code (*exec.ExitError) and stderr.
+// execTime is how long a command inside a host may take: one that hangs in a
+// host which goes down would hang its caller for good.
+const execTime = time.Minute
+
+// Exec runs a command as root inside a host, for a minute at most, and gives
+// its stdout. It does not use the network. The error holds the exit code (*exec.ExitError) and stderr.
 func (l *Lab) Exec(ctx context.Context, name string, args ...string) ([]byte, error) {
 	target, now, err := l.upHost(name)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, execTime)
+	defer cancel()
 	out, err := target.exec(ctx, now.Init, args...)
 	if err != nil {
 		return out, fmt.Errorf("host %s: %w", name, err)

@@ -91,6 +91,14 @@ type commands struct {
 	Globals
 
 	UpdateAll  updateAll  `cmd:"" name:"update:all" help:"Bring every host to the system its fleet declares."`
+	Plan       planVerb   `cmd:"" name:"plan" help:"Make the plan of a verb, and save it for roost apply."`
+	Apply      applyPlan  `cmd:"" name:"apply" help:"Carry out a saved plan, if nothing has changed since."`
+	Why        why        `cmd:"" name:"why" help:"Say why a task was decided as it was."`
+	CacheStats cacheStats `cmd:"" name:"cache:stats" help:"Say what the cache holds."`
+	Explain    explain    `cmd:"" name:"cache:explain" help:"Say what a task's last result depended on."`
+	CachePrune cachePrune `cmd:"" name:"cache:prune" help:"Remove results that are no longer of use."`
+	Graph      graphVerb  `cmd:"" name:"graph" help:"Draw the tasks of a verb, in the state of the last run."`
+	Trace      traceVerb  `cmd:"" name:"trace" help:"Write the trace of a run, for Perfetto or Chrome."`
 	Hosts      hostsList  `cmd:"" name:"hosts" help:"List the hosts of the fleet."`
 	Schema     schema     `cmd:"" name:"schema" help:"Print the JSON Schema of host.toml."`
 	LabUp      labUp      `cmd:"" name:"lab:up" help:"Boot the lab: a real fleet on this machine."`
@@ -101,10 +109,24 @@ type commands struct {
 }
 
 type updateAll struct {
-	On      string `help:"Which hosts: malphas, pi*, @server, role:laptop, system:…; with and, or, not, parentheses." placeholder:"SELECTOR" env:"ROOST_ON"`
-	DryRun  bool   `help:"Print the plan and change nothing." short:"n" env:"ROOST_DRY_RUN"`
-	Jobs    int    `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
-	NoCache bool   `help:"Evaluate and build again although the result is known." env:"ROOST_NO_CACHE"`
+	On          string `help:"Which hosts: malphas, pi*, @server, role:laptop, system:…; with and, or, not, parentheses." placeholder:"SELECTOR" env:"ROOST_ON"`
+	DryRun      bool   `help:"Print the plan and change nothing." short:"n" env:"ROOST_DRY_RUN"`
+	Jobs        int    `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
+	MaxFailures int    `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" default:"0" env:"ROOST_MAX_FAILURES" xor:"failures"`
+	FailFast    bool   `help:"Begin nothing new after the first failure." xor:"failures"`
+	NoCache     bool   `help:"Evaluate and build again although the result is known." env:"ROOST_NO_CACHE"`
+	sharedCache
+}
+
+// sharedCache are the flags of a cache shared with other machines. Its token
+// has none: ROOST_CACHE_TOKEN.
+type sharedCache struct {
+	CacheURL      string `help:"A cache shared with other machines." name:"cache-url" placeholder:"URL" env:"ROOST_CACHE_URL"`
+	CacheReadOnly bool   `help:"Take results from the shared cache, send none." env:"ROOST_CACHE_READ_ONLY"`
+}
+
+func (c *sharedCache) set(o *verbs.Options) {
+	o.CacheURL, o.CacheReadOnly = c.CacheURL, c.CacheReadOnly
 }
 
 // Validate is called by kong.
@@ -117,9 +139,88 @@ func (u *updateAll) Validate() error {
 
 func (u *updateAll) Run(g *Globals) error {
 	o := g.options()
-	o.On, o.DryRun, o.Jobs, o.NoCache = u.On, u.DryRun, u.Jobs, u.NoCache
+	o.On, o.DryRun, o.Jobs, o.NoCache, o.MaxFailures = u.On, u.DryRun, u.Jobs, u.NoCache, u.MaxFailures
+	if u.FailFast {
+		o.MaxFailures = 1
+	}
+	u.set(&o)
 	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.UpdateAll(ctx, s, o) })
 }
+
+type planVerb struct {
+	Verb string `arg:"" enum:"update:all" help:"The verb to plan: update:all."`
+	On   string `help:"Which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`
+	Out  string `help:"The file for the plan." short:"o" required:"" placeholder:"FILE" type:"path"`
+	sharedCache
+}
+
+func (p *planVerb) Run(g *Globals) error {
+	o := g.options()
+	o.On = p.On
+	p.set(&o)
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.SavePlan(ctx, s, o, p.Out) })
+}
+
+type applyPlan struct {
+	File string `arg:"" help:"The saved plan." type:"path"`
+	sharedCache
+}
+
+func (a *applyPlan) Run(g *Globals) error {
+	o := g.options()
+	a.set(&o)
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.ApplyPlan(ctx, s, o, a.File) })
+}
+
+type why struct {
+	Task string `arg:"" help:"The task, such as malphas/activate."`
+	Plan string `help:"A saved plan; without: the last run." placeholder:"FILE" type:"path"`
+}
+
+func (y *why) Run(g *Globals) error { return verbs.Why(g.options(), y.Task, y.Plan) }
+
+type cacheStats struct{}
+
+func (*cacheStats) Run(g *Globals) error { return verbs.CacheStats(g.options()) }
+
+type explain struct {
+	Task string `arg:"" help:"The task, such as malphas/eval."`
+}
+
+func (c *explain) Run(g *Globals) error { return verbs.CacheExplain(g.options(), c.Task) }
+
+type cachePrune struct {
+	OlderThan verbs.Age  `help:"What was of no use for longer goes (${default})." default:"30d" placeholder:"AGE"`
+	MaxSize   verbs.Size `help:"Then what was least recently used, until so much is left (${default})." default:"1GiB" placeholder:"SIZE"`
+	All       bool       `help:"Also what the last run used."`
+	DryRun    bool       `help:"Say what would go, and remove nothing." short:"n" env:"ROOST_DRY_RUN"`
+}
+
+func (c *cachePrune) Run(g *Globals) error {
+	o := g.options()
+	o.DryRun = c.DryRun
+	return verbs.PruneCache(o, verbs.CachePrune{OlderThan: c.OlderThan, MaxSize: c.MaxSize, All: c.All})
+}
+
+type graphVerb struct {
+	Verb   string `arg:"" enum:"update:all" help:"The verb to draw: update:all."`
+	Format string `help:"dot (for Graphviz; the default), mermaid, json or svg." placeholder:"FORMAT"`
+	Focus  string `help:"Only this task, what it needs and what needs it." placeholder:"TASK"`
+	On     string `help:"Which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`
+}
+
+func (d *graphVerb) Run(g *Globals) error {
+	o := g.options()
+	o.On = d.On
+	return verbs.Graph(o, verbs.GraphOptions{Format: d.Format, Focus: d.Focus})
+}
+
+type traceVerb struct {
+	RunID string `arg:"" optional:"" name:"run" help:"The run's id; without: the newest run."`
+	Out   string `help:"The file for the trace; without: stdout." short:"o" placeholder:"FILE" type:"path"`
+}
+
+func (t *traceVerb) Run(g *Globals) error { return verbs.Trace(g.options(), t.RunID, t.Out) }
 
 type hostsList struct {
 	On string `help:"Which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -224,6 +225,13 @@ func (g *Group) What() string {
 		return first(firstLine(task.Error), "by "+first(task.Cause, "another task"))
 	case Unfinished:
 		return "the record ends at " + task.Step
+	case Cancelled: // a reader must not take it for untouched
+		for _, t := range slices.Backward(g.Tasks) {
+			if t.applied() {
+				return "stopped after " + t.Step + " was done"
+			}
+		}
+		return firstLine(task.Why())
 	default:
 		return strings.TrimPrefix(firstLine(task.Why()), g.Name+": ")
 	}

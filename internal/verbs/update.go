@@ -33,7 +33,8 @@ func UpdateAll(ctx context.Context, signals *Signals, o Options) error {
 		return err
 	}
 	defer u.close()
-	return u.run(ctx, signals)
+	_, err = u.run(ctx, signals)
+	return err
 }
 
 // update is one update:all at work.
@@ -45,7 +46,10 @@ type update struct {
 	scratch string
 	control *system.Controller
 	graph   *graph.Graph
+	shared  *graph.RemoteCache // nil: none
 	cutOff  string
+	expect  *graph.Plan // to follow, if it was made before
+	records bool        // keep in the plan what its keys are made of
 
 	mu    sync.Mutex
 	conns map[string]*remote.Conn
@@ -54,6 +58,9 @@ type update struct {
 // prepare does everything that can fail before anything runs.
 func prepare(ctx context.Context, o Options) (u *update, err error) {
 	u = &update{o: o, conns: map[string]*remote.Conn{}}
+	if u.shared, err = openRemote(o); err != nil {
+		return nil, err
+	}
 	var selected []*hosts.Host
 	if u.fleet, selected, err = load(o); err != nil {
 		return nil, err
@@ -138,20 +145,21 @@ func (u *update) close() {
 }
 
 // run runs the graph under the eyes of its watchers, and sums up.
-func (u *update) run(ctx context.Context, signals *Signals) error {
+func (u *update) run(ctx context.Context, signals *Signals) (*graph.Plan, error) {
 	cache, err := graph.OpenCache(u.state.Path("cache"))
 	if err != nil {
-		return exit(CodeFailed, err)
+		return nil, exit(CodeFailed, err)
 	}
 	record := &ledger.Run{}
 	options := graph.Options{
 		Info: graph.RunInfo{Verb: "update:all", Args: u.args()},
 		Dry:  u.o.DryRun, Fresh: u.o.NoCache, Jobs: u.o.Jobs, Pools: u.control.Pools(),
-		Cache: cache, Files: graph.OpenFileMemo(u.state.Path("files.json")), Abort: signals.Abort,
+		Cache: cache, Remote: u.shared, Files: graph.OpenFileMemo(u.state.Path("files.json")), Abort: signals.Abort,
+		Expect: u.expect, Records: u.records || u.expect != nil, MaxFailures: u.o.MaxFailures,
 	}
 	if !u.o.DryRun {
 		if record, err = u.state.NewRun(time.Now()); err != nil {
-			return exit(CodeFailed, err)
+			return nil, exit(CodeFailed, err)
 		}
 		options.Info.ID = record.ID
 		options.LogTo = record.LogTo
@@ -166,12 +174,19 @@ func (u *update) run(ctx context.Context, signals *Signals) error {
 	watcher := show.New(mode, u.o.Stdout, show.Options{Verbose: u.o.Verbose})
 	options.Watch = append(options.Watch, model.Add, watcher.Event)
 
-	_, runErr := u.graph.Run(ctx, options)
+	result, runErr := u.graph.Run(ctx, options)
+	u.shared.Close()
 	err = watcher.Close()
+	if said := u.shared.Report(); said != "" {
+		fmt.Fprintln(u.o.Stderr, said)
+	}
 	if !u.o.DryRun {
 		err = errors.Join(err, record.Close())
 	}
-	return u.sumUp(model, record, signals, runErr, err)
+	if err := u.sumUp(model, record, signals, runErr, err); err != nil || result == nil {
+		return nil, err
+	}
+	return result.Plan, nil
 }
 
 // args are the options that shape the run, for its record.

@@ -29,13 +29,19 @@ type Options struct {
 	Yes     bool // answers every question
 	NoCache bool
 	Verbose bool
+	// MaxFailures stops a run when so many tasks have failed; 0: never, 1: at the first.
+	MaxFailures int
+
+	CacheURL      string // of a cache shared with other machines; empty: none
+	CacheReadOnly bool   // take results from it, send none
 
 	Stdout, Stderr *os.File // nil: the process's own
 }
 
 // FromEnv reads the options from ROOST_FLEET, ROOST_ON, ROOST_DRY_RUN,
-// ROOST_JOBS, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE and ROOST_VERBOSE. An empty
-// variable is as good as none.
+// ROOST_JOBS, ROOST_MAX_FAILURES, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE,
+// ROOST_CACHE_URL, ROOST_CACHE_READ_ONLY and ROOST_VERBOSE. An empty variable is
+// as good as none.
 func FromEnv() (Options, error) {
 	o := Options{Fleet: os.Getenv("ROOST_FLEET"), On: os.Getenv("ROOST_ON")}
 	var errs []error
@@ -51,13 +57,19 @@ func FromEnv() (Options, error) {
 	}
 	o.DryRun, o.JSON, o.Yes = flag("ROOST_DRY_RUN"), flag("ROOST_JSON"), flag("ROOST_YES")
 	o.NoCache, o.Verbose = flag("ROOST_NO_CACHE"), flag("ROOST_VERBOSE")
-	if text := os.Getenv("ROOST_JOBS"); text != "" {
+	o.CacheURL, o.CacheReadOnly = os.Getenv("ROOST_CACHE_URL"), flag("ROOST_CACHE_READ_ONLY")
+	number := func(name string) int {
+		text := os.Getenv(name)
+		if text == "" {
+			return 0
+		}
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			errs = append(errs, fmt.Errorf("ROOST_JOBS=%q: want a number above 0", text))
+			errs = append(errs, fmt.Errorf("%s=%q: want a number above 0", name, text))
 		}
-		o.Jobs = n
+		return n
 	}
+	o.Jobs, o.MaxFailures = number("ROOST_JOBS"), number("ROOST_MAX_FAILURES")
 	if err := errors.Join(errs...); err != nil {
 		return o, exit(CodeUsage, err)
 	}
@@ -131,9 +143,12 @@ func codeOf(err error, s *Signals) int {
 		return s.Code()
 	}
 	run, ok := errors.AsType[*graph.RunError](err)
+	_, stale := errors.AsType[*graph.StaleError](err)
 	switch {
 	case err == nil:
 		return CodeOK
+	case stale:
+		return CodeRefused
 	case ok && run.OnlyRefused():
 		return CodeRefused
 	}

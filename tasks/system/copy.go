@@ -49,8 +49,14 @@ func (h *target) hasPath(ctx context.Context, out string, before Observed, again
 	return here, sortError(err)
 }
 
+// sendAgain is what to know and to do when the link broke.
+const sendAgain = "Nothing was activated, and what has arrived is kept. Run again to send the rest"
+
 func (h *target) send(ctx context.Context, out string) error {
 	if err := h.conn.Connect(ctx); err != nil {
+		if _, away := errors.AsType[*remote.UnreachableError](err); away {
+			return fmt.Errorf("%w\n  %s", err, sendAgain) // the link broke since the probe, or in an earlier try
+		}
 		return err
 	}
 	opts, err := h.conn.NixOpts()
@@ -62,7 +68,7 @@ func (h *target) send(ctx context.Context, out string) error {
 		return fmt.Errorf("%w\n  Nothing was activated. Make room, then run again: %s", err, h.ssh("nix-collect-garbage --delete-older-than 14d"))
 	}
 	if _, link := errors.AsType[*nix.LinkError](err); link {
-		return graph.Transient(fmt.Errorf("%w\n  Nothing was activated, and what has arrived is kept. Run again to send the rest", err))
+		return graph.Transient(fmt.Errorf("%w\n  %s", err, sendAgain))
 	}
 	return err
 }

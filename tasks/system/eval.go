@@ -38,8 +38,19 @@ func (h *target) eval(g *graph.Graph) graph.Ref[System] {
 	})
 }
 
+// check holds a result, whoever computed it, against what it must be.
+func (s System) check() error {
+	if !strings.HasPrefix(s.Drv, "/nix/store/") || !strings.HasPrefix(s.Out, "/nix/store/") {
+		return fmt.Errorf("the toplevel is no derivation with a path in /nix/store: %+v", s)
+	}
+	return nil
+}
+
 // stillThere: a derivation may be garbage-collected before it is built.
 func (h *target) stillThere(s System) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	if !h.Nix.Exists(s.Drv) && !h.Nix.Exists(s.Out) {
 		return errors.New("its derivation was garbage-collected")
 	}
@@ -62,10 +73,10 @@ func (h *target) evalIn(ctx context.Context, dir string) (System, error) {
 	if errors.As(err, &failed) && failed.Missing != "" {
 		return s, fmt.Errorf("%w\n  %s is evaluated in a copy that holds flake.nix, flake.lock, modules/ and its own folder alone; of modules/opt-in/ only what its host.toml subscribes to", err, h.host.Name)
 	}
-	if err == nil && (!strings.HasPrefix(s.Drv, "/") || !strings.HasPrefix(s.Out, "/")) {
-		err = fmt.Errorf("the toplevel of %s is no derivation: %+v", h.host.Name, s)
+	if err != nil {
+		return s, err
 	}
-	return s, err
+	return s, s.check()
 }
 
 // build builds what was evaluated, and looks at it before any host sees it.

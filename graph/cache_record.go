@@ -1,0 +1,101 @@
+package graph
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Recorded is the record of a pure task's last success: all that its key is
+// made of.
+type Recorded struct {
+	Key     string
+	Lines   []string // canonical; Key is the hash of them
+	Words   []string // the same in words, line by line
+	Seconds float64
+}
+
+// Recorded returns what the last success of a task depended on. A task that is
+// not pure has a success, but no lines and no key.
+func (c *Cache) Recorded(task string) (Recorded, bool) {
+	last, ok := c.lastOf(task)
+	if !ok || len(last.Record) == 0 {
+		return Recorded{Seconds: last.Seconds}, ok
+	}
+	r := Recorded{Key: last.Record.key(), Lines: last.Record, Seconds: last.Seconds}
+	for _, l := range last.Record {
+		r.Words = append(r.Words, words(l))
+	}
+	return r, true
+}
+
+// Tasks returns the names of all tasks with a recorded success, sorted.
+func (c *Cache) Tasks() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, 0, len(c.last))
+	for name := range c.last {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// words says a line of a record in words. A line of another form is told as it is.
+func words(l string) string {
+	head, rest, _ := strings.Cut(l, ` "`)
+	quotedName, errName := strconv.QuotedPrefix(`"` + rest)
+	name, _ := strconv.Unquote(quotedName)
+	quotedText, found := strings.CutPrefix(`"`+rest, quotedName+" = ")
+	text, errText := strconv.Unquote(quotedText)
+	if errName != nil || !found || errText != nil {
+		return l
+	}
+	switch head {
+	case "form":
+		return "the form of this record: " + name
+	case "task":
+		return "the task: " + name
+	case "code version":
+		return "roost's own code for this task: version " + text
+	case "value":
+		return "the value " + strconv.Quote(name) + ": " + strconv.Quote(text)
+	case "file":
+		if !strings.ContainsAny(text, " ") && text != "missing" {
+			text = "sha256 " + text
+		}
+		return "the file " + name + ": " + text
+	case "input":
+		return "the result of " + name + ": sha256 " + text
+	}
+	return l
+}
+
+// ResultState says how the result for a key is.
+type ResultState string
+
+// The states of a result.
+const (
+	ResultKept    ResultState = "kept"    // it is in the cache and can be read
+	ResultMissing ResultState = "missing" // pruned, or never kept here
+	ResultDamaged ResultState = "damaged" // it will be computed again
+)
+
+// State says whether the result of a task for a key is in the cache and whole.
+func (c *Cache) State(task, key string) ResultState {
+	if !isDigest(key) {
+		return ResultMissing
+	}
+	if value, ok := c.get(task, key); ok && json.Valid(value) {
+		return ResultKept
+	}
+	if _, err := os.Stat(c.path(key)); err != nil {
+		return ResultMissing
+	}
+	return ResultDamaged
+}
+
+// isDigest says whether a text is a digest or a key: 64 hexadecimal digits.
+func isDigest(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }

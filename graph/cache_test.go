@@ -1,0 +1,383 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func cacheIn(t testing.TB, dir string) *Cache {
+	t.Helper()
+	c, err := OpenCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// keyOf is the key of the result number i.
+func keyOf(i int) string { return digestValue([]byte{byte(i)}) }
+
+// filled is a cache with n results of one size, number i of use i days ago.
+func filled(t *testing.T, n int, now time.Time) *Cache {
+	t.Helper()
+	c := cacheIn(t, t.TempDir())
+	c.now = func() time.Time { return now }
+	for i := range n {
+		if err := c.put(fmt.Sprintf("h/t%d", i), keyOf(i), json.RawMessage(`"x"`)); err != nil {
+			t.Fatal(err)
+		}
+		used := now.AddDate(0, 0, -i)
+		if err := os.Chtimes(c.path(keyOf(i)), used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func tasksOf(kept []Kept) (names []string) {
+	for _, k := range kept {
+		names = append(names, k.Task)
+	}
+	return names
+}
+
+func TestPrune(t *testing.T) {
+	const day, ever, huge = 24 * time.Hour, 1 << 62, 1 << 62
+	size := func() int64 {
+		kept, err := filled(t, 1, time.Now()).Entries()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kept[0].Bytes
+	}()
+	tests := []struct {
+		name string
+		o    PruneOptions
+		want []string // what goes, in order
+	}{
+		{"nothing is old or big", PruneOptions{OlderThan: ever, MaxSize: huge}, nil},
+		{"old", PruneOptions{OlderThan: 2 * day, MaxSize: huge}, []string{"h/t4", "h/t3"}},
+		{"big", PruneOptions{OlderThan: ever, MaxSize: 2*size + 1}, []string{"h/t4", "h/t3", "h/t2"}},
+		{"just as big as allowed", PruneOptions{OlderThan: ever, MaxSize: 5 * size}, nil},
+		{"both", PruneOptions{OlderThan: 3 * day, MaxSize: 3 * size}, []string{"h/t4", "h/t3"}},
+		{"in use, though old", PruneOptions{OlderThan: 2 * day, MaxSize: huge, Keep: map[string]bool{keyOf(4): true}}, []string{"h/t3"}},
+		{"in use, though big", PruneOptions{OlderThan: ever, MaxSize: size, Keep: map[string]bool{keyOf(4): true, keyOf(0): true}},
+			[]string{"h/t3", "h/t2", "h/t1"}},
+		{"everything", PruneOptions{OlderThan: ever, MaxSize: 0}, []string{"h/t4", "h/t3", "h/t2", "h/t1", "h/t0"}},
+	}
+	for _, test := range tests {
+		for _, test.o.Dry = range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/dry=%v", test.name, test.o.Dry), func(t *testing.T) {
+				c := filled(t, 5, time.Now())
+				removed, left, err := c.Prune(test.o)
+				if diff := cmp.Diff(test.want, tasksOf(removed)); diff != "" || err != nil || len(removed)+len(left) != 5 {
+					t.Fatalf("%v, %d left\n%s", err, len(left), diff)
+				}
+				kept, err := c.Entries()
+				want := 5 - len(removed)
+				if test.o.Dry {
+					want = 5
+				}
+				if len(kept) != want || err != nil {
+					t.Errorf("%d are there, want %d (%v)", len(kept), want, err)
+				}
+			})
+		}
+	}
+}
+
+func TestPruneTakesLeftoversAndLeavesStrangers(t *testing.T) {
+	now := time.Now()
+	c := filled(t, 1, now)
+	folder := filepath.Dir(c.path(keyOf(0)))
+	old, young := filepath.Join(folder, "."+keyOf(0)+".json123"), filepath.Join(folder, "."+keyOf(0)+".json456")
+	for path, used := range map[string]time.Time{old: now.Add(-25 * time.Hour), young: now.Add(-time.Minute)} {
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, left, err := c.Prune(PruneOptions{OlderThan: time.Hour, MaxSize: 1 << 40}); err != nil || len(left) != 1 {
+		t.Fatalf("%v, %v", left, err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("what a killed process left is still there")
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Error("what a process may be writing now was removed")
+	}
+}
+
+func TestNoCacheIsEmpty(t *testing.T) {
+	c := cacheIn(t, filepath.Join(t.TempDir(), "none"))
+	kept, err := c.Entries()
+	removed, left, errPrune := c.Prune(PruneOptions{})
+	if len(kept)+len(removed)+len(left) > 0 || err != nil || errPrune != nil || len(c.Tasks()) > 0 {
+		t.Error(kept, removed, left, err, errPrune)
+	}
+}
+
+// A hit keeps a result young, with one write a day at most; a dry run writes nothing.
+func TestHitIsNoted(t *testing.T) {
+	tests := []struct {
+		name  string
+		age   time.Duration
+		dry   bool
+		noted bool
+	}{
+		{"today", 23 * time.Hour, false, false},
+		{"yesterday", 25 * time.Hour, false, true},
+		{"in a dry run", 25 * time.Hour, true, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := cacheIn(t, t.TempDir())
+			g := New()
+			pure(g, "h/x", constant("x"))
+			if _, err := g.Run(t.Context(), Options{Cache: c}); err != nil {
+				t.Fatal(err)
+			}
+			last, _ := c.Recorded("h/x")
+			now := time.Now().Truncate(time.Second)
+			written := now.Add(-test.age)
+			if err := os.Chtimes(c.path(last.Key), written, written); err != nil {
+				t.Fatal(err)
+			}
+			c.now = func() time.Time { return now }
+			result, err := g.Run(t.Context(), Options{Cache: c, Dry: test.dry})
+			if err != nil || result.Counts[StatusCached] != 1 {
+				t.Fatal(err, result.Counts)
+			}
+			want := written
+			if test.noted {
+				want = now
+			}
+			if kept, err := c.Entries(); err != nil || !kept[0].Used.Equal(want) {
+				t.Errorf("last of use %v, want %v (%v)", kept[0].Used, want, err)
+			}
+		})
+	}
+}
+
+func TestRecorded(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a b"), []byte("x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := cacheIn(t, filepath.Join(dir, "cache"))
+	g := New()
+	first := pure(g, "h/first", constant("one"))
+	pure(g, "h/second", constant("two"), func(t *Task) {
+		t.Version(3)
+		t.Value(`odd " = "`, "a\nb")
+		t.Files(dir, "a b", "none")
+		Use(t, first)
+	})
+	Observe(g, "h/look", func(*Task) func(context.Context) (int, error) {
+		return func(context.Context) (int, error) { return 1, nil }
+	})
+	if _, err := g.Run(t.Context(), Options{Cache: c}); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := cacheIn(t, filepath.Join(dir, "cache")).Recorded("h/second")
+	want := []string{
+		"the form of this record: roost-key-1",
+		"the task: h/second",
+		"roost's own code for this task: version 3",
+		"the file a b: executable " + digestValue([]byte("x")),
+		"the file none: missing",
+		"the result of h/first: sha256 " + digestValue([]byte(`"one"`)),
+		`the value "odd \" = \"": "a\nb"`,
+	}
+	if diff := cmp.Diff(want, got.Words); diff != "" || !ok {
+		t.Error(diff)
+	}
+	if len(got.Lines) != len(got.Words) || record(got.Lines).key() != got.Key {
+		t.Errorf("the key is not of the lines: %q", got.Lines)
+	}
+	if look, ok := c.Recorded("h/look"); !ok || look.Key != "" {
+		t.Errorf("an observation has the key %q (%v)", look.Key, ok)
+	}
+	if _, ok := c.Recorded("h/none"); ok {
+		t.Error("a task that never ran has a success")
+	}
+	if diff := cmp.Diff([]string{"h/first", "h/look", "h/second"}, c.Tasks()); diff != "" {
+		t.Error(diff)
+	}
+
+	state := func(want ResultState) {
+		t.Helper()
+		if got := c.State("h/second", got.Key); got != want {
+			t.Errorf("the result is %s, want %s", got, want)
+		}
+	}
+	state(ResultKept)
+	if err := os.WriteFile(c.path(got.Key), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state(ResultDamaged)
+	if err := os.Remove(c.path(got.Key)); err != nil {
+		t.Fatal(err)
+	}
+	state(ResultMissing)
+	if got := c.State("h/second", "../x"); got != ResultMissing {
+		t.Errorf("an odd key is %s", got)
+	}
+}
+
+// Processes that share a cache folder, and a prune at the same time: each run
+// is right, and none forgets what the others did.
+func TestProcessesShareACache(t *testing.T) {
+	dir := t.TempDir()
+	s := newShelf(t)
+	var all sync.WaitGroup
+	for i := range 4 {
+		c := cacheIn(t, dir) // each process opens its own
+		remote := openRemote(t, s.URL, RemoteOptions{})
+		all.Go(func() {
+			for round := range 5 {
+				g := New()
+				for n := range 20 {
+					value := fmt.Sprint(n, round)
+					pure(g, fmt.Sprintf("h/t%d", n), constant(value), func(t *Task) { t.Value("round", fmt.Sprint(round)) })
+				}
+				pure(g, fmt.Sprintf("own%d/x", i), constant("x"), func(t *Task) { t.Value("round", fmt.Sprint(round)) })
+				result, err := g.Run(context.Background(), Options{Cache: c, Remote: remote})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for n := range 20 {
+					if got, want := string(result.states[n].raw), fmt.Sprintf("%q", fmt.Sprint(n, round)); got != want {
+						t.Errorf("task %d is %s, want %s", n, got, want)
+					}
+				}
+				if i == 0 {
+					if _, _, err := c.Prune(PruneOptions{OlderThan: time.Hour, MaxSize: 500}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// What another process saved in the meantime is not lost.
+func TestSaveKeepsWhatOthersSaved(t *testing.T) {
+	dir := t.TempDir()
+	a, b := cacheIn(t, dir), cacheIn(t, dir)
+	a.remember("a/x", lastRun{Seconds: 1})
+	b.remember("b/x", lastRun{Seconds: 2})
+	for _, c := range []*Cache{a, b} {
+		if err := c.Save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"a/x", "b/x"}, cacheIn(t, dir).Tasks()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// FuzzParseEntry: no bytes pass for an entry but one of this task, key and version.
+func FuzzParseEntry(f *testing.F) {
+	key := keyOf(1)
+	for _, e := range []entry{
+		{Version: cacheVersion, Task: "h/x", Key: key, Value: json.RawMessage(`{"a":1}`), Digest: digestValue([]byte(`{"a":1}`))},
+		{Version: cacheVersion, Task: "h/y", Key: key, Digest: key},
+		{Version: 2, Task: "h/x", Key: key},
+	} {
+		data, err := json.Marshal(e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`null`))
+	f.Add([]byte(`{"Version":1,"TASK":"h/x"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, ok := parseEntry(data, "h/x", key)
+		if !ok {
+			return
+		}
+		if e.Task != "h/x" || e.Key != key || e.Version != cacheVersion {
+			t.Fatalf("took %+v", e)
+		}
+		dir := t.TempDir()
+		c := cacheIn(t, dir)
+		if err := os.MkdirAll(filepath.Dir(c.path(key)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(c.path(key), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if value, ok := c.get("h/x", key); ok && (!json.Valid(value) || digestValue(value) != e.Digest) {
+			t.Fatalf("got %q", value)
+		}
+	})
+}
+
+// FuzzWords: a line in words never loses a line that is not ours.
+func FuzzWords(f *testing.F) {
+	f.Add(line("file", `a "b" = c`, "missing"))
+	f.Add(line("value", "\x00", "\n"))
+	f.Add(`file "`)
+	f.Add("")
+	f.Fuzz(func(t *testing.T, l string) {
+		if got := words(l); got == "" && l != "" || strings.Contains(got, "\n") && !strings.Contains(l, "\n") {
+			t.Fatalf("%q became %q", l, got)
+		}
+	})
+}
+
+// What a hit costs: from this machine's folder, and from a server on it.
+func BenchmarkCacheGet(b *testing.B) {
+	value, _ := json.Marshal(map[string]string{"drv": "/nix/store/" + strings.Repeat("a", 60), "out": "/nix/store/" + strings.Repeat("b", 56)})
+	key := keyOf(1)
+	b.Run("local", func(b *testing.B) {
+		c := cacheIn(b, b.TempDir())
+		if err := c.put("h/eval", key, value); err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, ok := c.get("h/eval", key); !ok {
+				b.Fatal("a miss")
+			}
+			c.used(key)
+		}
+	})
+	s := newShelf(b)
+	remote := openRemote(b, s.URL, RemoteOptions{})
+	if err := remote.send(b.Context(), "h/eval", key, value); err != nil {
+		b.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, key string
+	}{{"remote", key}, {"remote miss", keyOf(2)}} {
+		b.Run(test.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, ok := remote.get(b.Context(), "h/eval", test.key); ok != (test.key == key) {
+					b.Fatal(ok, remote.Report())
+				}
+			}
+		})
+	}
+	b.Run("switched off", func(b *testing.B) {
+		s.breaks(func(w http.ResponseWriter, _ *http.Request, _ *shelf) bool { w.WriteHeader(500); return true })
+		for b.Loop() {
+			remote.get(b.Context(), "h/eval", key)
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package verbs
+
+import (
+	"fmt"
+	"io"
+
+	"roost/graph"
+	"roost/hosts"
+	"roost/internal/ledger"
+	"roost/internal/nix"
+	"roost/internal/remote"
+	"roost/internal/report"
+	"roost/tasks/system"
+)
+
+// GraphOptions say what Graph draws, and how.
+type GraphOptions struct {
+	Format string // "dot", "mermaid", "json" or "svg"; empty: json if Options.JSON is set, else dot
+	Focus  string // a task: draw it, what it needs and what needs it; empty: everything
+}
+
+// Graph draws the tasks of update:all for the selected hosts, in the state of
+// the newest run. It declares them only: no file of a module is read, no
+// program is started, no host is asked.
+func Graph(o Options, d GraphOptions) error {
+	o.fill()
+	write := map[string]func(*graph.Shape, io.Writer, graph.Paint) error{
+		"dot": (*graph.Shape).WriteDOT, "mermaid": (*graph.Shape).WriteMermaid, "json": (*graph.Shape).WriteJSON, "svg": (*graph.Shape).WriteSVG,
+	}
+	switch {
+	case d.Format == "" && o.JSON:
+		d.Format = "json"
+	case d.Format == "":
+		d.Format = "dot"
+	case d.Format != "json" && o.JSON:
+		return exit(CodeUsage, fmt.Errorf("--json and --format %s: want one of them", d.Format))
+	case write[d.Format] == nil:
+		return exit(CodeUsage, fmt.Errorf("--format %s: want dot, mermaid, json or svg", d.Format))
+	}
+	fleet, selected, err := load(o)
+	if err != nil {
+		return err
+	}
+	shape, err := declared(fleet, selected).Shape()
+	if err != nil {
+		return exit(CodeFailed, err)
+	}
+	if d.Focus != "" {
+		part, ok := shape.Focus(d.Focus)
+		if !ok {
+			var names []string
+			for _, t := range shape.Tasks {
+				names = append(names, t.Name)
+			}
+			return exit(CodeUsage, unknownTask(d.Focus, "the graph", names))
+		}
+		shape = part
+	}
+	paint, err := lastPaint(fleet.Dir)
+	if err != nil {
+		fmt.Fprintf(o.Stderr, "Drawn without the state of the last run: %v\n", err)
+	}
+	return write[d.Format](shape, o.Stdout, paint)
+}
+
+// declared is the graph of update:all, good for its shape alone.
+func declared(fleet *hosts.Fleet, selected []*hosts.Host) *graph.Graph {
+	control := &system.Controller{
+		Tree: &system.Tree{Dir: fleet.Dir}, Nix: &nix.Nix{},
+		Connect: func(h *hosts.Host) *remote.Conn {
+			return remote.Dial(remote.Target{Name: h.Name, Address: h.SSH.Address}, remote.Options{})
+		},
+	}
+	g := graph.New()
+	for _, host := range selected {
+		control.Declare(g, host)
+	}
+	return g
+}
+
+// lastPaint is the state of the tasks in the newest recorded run; the zero
+// Paint if there is none.
+func lastPaint(fleet string) (graph.Paint, error) {
+	state, err := ledger.Open(fleet)
+	if err != nil {
+		return graph.Paint{}, err
+	}
+	ids, err := state.Runs()
+	if err != nil || len(ids) == 0 {
+		return graph.Paint{}, err
+	}
+	id := ids[len(ids)-1]
+	run, err := report.Load(state.Path("runs", id, "events.jsonl"))
+	if err != nil {
+		return graph.Paint{}, err
+	}
+	paint := graph.Paint{Run: id, Status: map[string]graph.Status{}}
+	for _, t := range run.Tasks() {
+		status := t.End()
+		if status == "" {
+			status = "not ended" // the run was killed
+		}
+		paint.Status[t.Name] = status
+	}
+	return paint, nil
+}
