@@ -108,6 +108,10 @@ func (p *page) line(text string) {
 // wrap writes a text, broken to the page's width, after an indent.
 func (p *page) wrap(indent, text string) {
 	for _, part := range strings.Split(p.text(text), "\n") {
+		if strings.HasPrefix(part, "  ") { // what to type next: a person copies it whole
+			p.line(indent + part)
+			continue
+		}
 		for _, line := range strings.Split(ansi.Wrap(part, p.width-len(indent), ""), "\n") {
 			p.line(indent + line)
 		}

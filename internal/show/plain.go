@@ -18,12 +18,16 @@ const planLines = 40
 // log, and the time of each line. Of a dry run without Verbose it writes the
 // plan alone, so that the same plan is told in the same words.
 func Plain(w io.Writer, o Options) Watcher {
-	p := &plain{w: w, verbose: o.Verbose, run: report.New(), told: map[string]bool{}}
+	p := &plain{w: w, verbose: o.Verbose, run: report.New(), told: map[string]bool{}, host: usual, step: usual}
 	return Watcher{
 		Event: p.event,
 		Close: func() error { return p.failed },
 	}
 }
+
+// usual is how wide names mostly are: so the columns of the first lines do not
+// jump.
+const usual = len("activate")
 
 type plain struct {
 	w       io.Writer

@@ -81,7 +81,7 @@ func TestPlainSaysWhatBecameKnown(t *testing.T) {
 	for _, decision := range []graph.Decision{graph.DecideUnknown, graph.DecideRun} {
 		watcher.Event(graph.Event{Kind: graph.TaskDecided, Task: "a/build", Decision: decision, Reason: "b changed"})
 	}
-	if got, want := out.String(), "a  build  now known: run: b changed\n"; got != want {
+	if got, want := out.String(), "a         build     now known: run: b changed\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
