@@ -41,6 +41,7 @@ var parts = []part{
 	{"lint", tool("go", "tool", "-modfile=tools/go.mod", "staticcheck", "./...")},
 	{"the demo, as the README has it", tool("go", "tool", "mage", "demo")},
 	{"tests, raced, with lab and Nix", tests},
+	{"10,000 random graphs", tool("go", "test", "-run=Promises", "-rapid.checks=10000", "-count=1", "./graph")},
 	{"the OpenTelemetry module", otel},
 	{"other platforms", crossBuild},
 	{"budgets", budgets},
