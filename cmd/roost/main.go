@@ -94,6 +94,7 @@ type commands struct {
 	Plan       planVerb   `cmd:"" name:"plan" help:"Make the plan of a verb, and save it for roost apply."`
 	Apply      applyPlan  `cmd:"" name:"apply" help:"Carry out a saved plan, if nothing has changed since."`
 	Why        why        `cmd:"" name:"why" help:"Say why a task was decided as it was."`
+	Resume     resume     `cmd:"" name:"resume" help:"Run again what a run was asked to do; what it did is not done twice."`
 	CacheStats cacheStats `cmd:"" name:"cache:stats" help:"Say what the cache holds."`
 	Explain    explain    `cmd:"" name:"cache:explain" help:"Say what a task's last result depended on."`
 	CachePrune cachePrune `cmd:"" name:"cache:prune" help:"Remove results that are no longer of use."`
@@ -170,6 +171,14 @@ func (a *applyPlan) Run(g *Globals) error {
 	o := g.options()
 	a.set(&o)
 	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.ApplyPlan(ctx, s, o, a.File) })
+}
+
+type resume struct {
+	ID string `arg:"" optional:"" name:"run" help:"The id of the run; without: the newest."`
+}
+
+func (r *resume) Run(g *Globals) error {
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.Resume(ctx, s, g.options(), r.ID) })
 }
 
 type why struct {
