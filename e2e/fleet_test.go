@@ -142,7 +142,7 @@ func (f *fleet) runs(t *testing.T) []string {
 	return found
 }
 
-// process is an update:all at work.
+// process is a verb at work: update:all but for a few tests.
 type process struct {
 	f              *fleet
 	args           []string
@@ -156,9 +156,15 @@ type process struct {
 // start starts `roost update:all ARGS`.
 func (f *fleet) start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return f.verb(t, append([]string{"update:all"}, args...)...)
+}
+
+// verb starts `roost ARGS`.
+func (f *fleet) verb(t *testing.T, args ...string) *process {
+	t.Helper()
 	f.serial++
 	p := &process{f: f, args: args, before: f.runs(t), mark: fmt.Sprintf("ROOST_E2E=%d-%d", os.Getpid(), f.serial), began: time.Now()}
-	p.cmd = exec.Command(f.roost, append([]string{"update:all"}, args...)...)
+	p.cmd = exec.Command(f.roost, args...)
 	p.cmd.Env = append(append(os.Environ(), f.lab.Env()...), p.mark)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a signal for it is not for us
@@ -227,7 +233,7 @@ func (p *process) wait(t *testing.T) *result {
 	r := &result{args: p.args, code: p.cmd.ProcessState.ExitCode(), stdout: p.stdout.String(), stderr: p.stderr.String(),
 		took: time.Since(p.began), record: p.record(t)}
 	r.events = readEvents(t, r.record)
-	t.Logf("update:all %s: exit code %d in %.1f s", strings.Join(r.args, " "), r.code, r.took.Seconds())
+	t.Logf("%s: exit code %d in %.1f s", strings.Join(r.args, " "), r.code, r.took.Seconds())
 	return r
 }
 
@@ -263,7 +269,7 @@ func parseEvents(t *testing.T, data []byte) []graph.Event {
 
 // failure is the test's own words with all that roost has said.
 func (r *result) failure(format string, args ...any) string {
-	return fmt.Sprintf(format, args...) + fmt.Sprintf("\nroost update:all %s: exit code %d\n--- stdout\n%s--- stderr\n%s---",
+	return fmt.Sprintf(format, args...) + fmt.Sprintf("\nroost %s: exit code %d\n--- stdout\n%s--- stderr\n%s---",
 		strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
 }
 

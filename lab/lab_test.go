@@ -242,9 +242,12 @@ func testKill(t *testing.T, l *Lab) {
 func testFullDisk(t *testing.T, l *Lab) {
 	file := filepath.Join(t.TempDir(), "payload")
 	ok(t, os.WriteFile(file, bytes.Repeat([]byte("roost"), 1<<20), 0o600))
-	cmd := exec.CommandContext(t.Context(), "nix", "store", "add-file", file)
-	cmd.Env = append(os.Environ(), l.Env()...)
-	out, err := cmd.CombinedOutput()
+	// Which nix it is depends on the lab's PATH, so it is looked up here.
+	for _, kv := range l.Env() {
+		key, value, _ := strings.Cut(kv, "=")
+		t.Setenv(key, value)
+	}
+	out, err := exec.CommandContext(t.Context(), "nix", "store", "add-file", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -252,7 +255,7 @@ func testFullDisk(t *testing.T, l *Lab) {
 	path := lines[len(lines)-1]
 	send := func() (string, error) {
 		cmd := exec.CommandContext(t.Context(), "nix", "copy", "--no-check-sigs", "--to", "ssh-ng://beta", path)
-		cmd.Env = append(append(os.Environ(), l.Env()...), "NIX_SSHOPTS=-F "+l.SSHConfig())
+		cmd.Env = append(os.Environ(), "NIX_SSHOPTS=-F "+l.SSHConfig())
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
