@@ -75,3 +75,25 @@ func BenchmarkDeclare(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*4000), "us/task")
 }
+
+// A cold run of pure tasks that cost nothing themselves: what keys, the cache
+// and the scheduler add to each.
+func BenchmarkCold(b *testing.B) {
+	const tasks = 1000
+	g := New()
+	for i := range tasks {
+		pure(g, fmt.Sprintf("h/t%04d", i), constant("x"))
+	}
+	for b.Loop() {
+		b.StopTimer()
+		cache, err := OpenCache(b.TempDir())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if _, err := g.Run(b.Context(), Options{Cache: cache}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*tasks), "us/task")
+}

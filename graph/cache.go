@@ -162,10 +162,28 @@ func (c *Cache) put(task, key string, value json.RawMessage) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("keep the result in the cache: %w", err)
 	}
-	if err := renameio.WriteFile(path, data, 0o600); err != nil {
+	if err := writeWhole(path, data); err != nil {
 		return fmt.Errorf("keep the result in the cache: %w", err)
 	}
 	return nil
+}
+
+// writeWhole writes a file whole or not at all, but does not wait for the disk:
+// an entry that a power cut has damaged is noticed by its digest, and computed
+// again.
+func writeWhole(path string, data []byte) error {
+	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.File.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 func (c *Cache) lastOf(task string) (lastRun, bool) {
