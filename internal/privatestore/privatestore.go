@@ -139,18 +139,25 @@ func existing(paths ...string) []string {
 // Remove removes the store, and the empty /nix that a wrapper made, unless
 // another private store uses it just now.
 func Remove(dir string) error {
-	err := os.RemoveAll(filepath.Join(dir, "store"))
-	lock, errLock := os.OpenFile(lockPath, os.O_RDWR, 0)
-	if errLock != nil {
-		return err // no wrapper ever ran
+	return errors.Join(os.RemoveAll(filepath.Join(dir, "store")), removeMountPoint("/nix", lockPath))
+}
+
+// removeMountPoint removes an empty folder that nobody holds the lock for.
+func removeMountPoint(path, lockPath string) error {
+	lock, err := os.OpenFile(lockPath, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // no wrapper ever ran
+	}
+	if err != nil {
+		return err
 	}
 	defer lock.Close()
 	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return err
+		return nil
 	}
-	errNix := syscall.Rmdir("/nix")
-	if errNix != nil && !errors.Is(errNix, os.ErrNotExist) && !errors.Is(errNix, syscall.ENOTEMPTY) {
-		return errors.Join(err, fmt.Errorf("remove the empty /nix: %w", errNix))
+	err = syscall.Rmdir(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+		return fmt.Errorf("remove the empty %s: %w", path, err)
 	}
-	return err
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"roost/internal/privatestore"
 	"roost/internal/testneed"
 )
@@ -23,7 +25,6 @@ func TestBuild(t *testing.T) {
 	for _, way := range []string{"as the machine allows", "wrapped"} {
 		t.Run(way, func(t *testing.T) {
 			dir := t.TempDir()
-			_, errBefore := os.Stat("/nix")
 			env, err := privatestore.Make(t.Context(), dir)
 			if err != nil {
 				t.Fatal(err)
@@ -53,8 +54,49 @@ func TestBuild(t *testing.T) {
 			if err := privatestore.Remove(dir); err != nil {
 				t.Error(err)
 			}
-			if _, err := os.Stat("/nix"); os.IsNotExist(errBefore) != os.IsNotExist(err) {
-				t.Errorf("/nix before: %v, after: %v", errBefore, err)
+		})
+	}
+}
+
+// The mount point goes when it is empty and nobody uses it.
+func TestRemoveMountPoint(t *testing.T) {
+	for _, test := range []struct {
+		name               string
+		used, full, locked bool
+		gone               bool
+	}{
+		{name: "empty", used: true, gone: true},
+		{name: "no wrapper ever ran"},
+		{name: "a Nix store of the machine", used: true, full: true},
+		{name: "another store is at work", used: true, locked: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			point, lockPath := filepath.Join(t.TempDir(), "nix"), filepath.Join(t.TempDir(), "lock")
+			if err := os.Mkdir(point, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if test.full {
+				if err := os.Mkdir(filepath.Join(point, "store"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.used {
+				lock, err := os.Create(lockPath)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer lock.Close()
+				if test.locked {
+					if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := privatestore.RemoveMountPoint(point, lockPath); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(point); os.IsNotExist(err) != test.gone {
+				t.Errorf("gone: %v, want %v", os.IsNotExist(err), test.gone)
 			}
 		})
 	}
