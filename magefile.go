@@ -1,8 +1,9 @@
 //go:build mage
 
-// The front door: one short target per verb. Everything they do is in
+// The front door of a checkout: short targets for updates, the lab, tests and
+// measurements; cmd/roost has every verb. Everything they do is in
 // internal/verbs and ci; options come from ROOST_ON, ROOST_DRY_RUN, ROOST_JSON
-// and their like (see README.md).
+// and their like (see docs/operations.md).
 package main
 
 import (

@@ -84,15 +84,7 @@ func install(ctx context.Context, t *tree) error {
 		return err
 	}
 	fmt.Fprintf(t.out, "installing Debian packages: %s\n", strings.Join(missing, " "))
-	log, err := os.CreateTemp("", "roost-apt-*.log")
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	if err := debian.Install(ctx, log, missing...); err != nil {
-		return fmt.Errorf("%w\n  Its log: %s", err, log.Name())
-	}
-	return os.Remove(log.Name())
+	return debian.Install(ctx, missing...)
 }
 
 // tool runs a program on the whole tree.

@@ -13,6 +13,7 @@ import (
 func TestSavedPlan(t *testing.T) {
 	f := settled(t)
 	f.change(t, "malphas", "rook")
+	before := f.current(t, "rook")
 	file := filepath.Join(t.TempDir(), "plan.json")
 	f.verb(t, "plan", "update:all", "-o", file).wait(t).want(t, 0)
 
@@ -28,6 +29,15 @@ func TestSavedPlan(t *testing.T) {
 		t.Error(stale.failure("a stale plan was carried out on %s", strings.Join(started, ", ")))
 	}
 	f.replace(t, "hosts/malphas/host.toml", "careful", "canary")
+
+	rehearsed := f.verb(t, "apply", "--dry-run", file).wait(t)
+	rehearsed.want(t, 0)
+	if rehearsed.record != "" {
+		t.Error(rehearsed.failure("a dry run is recorded in %s", rehearsed.record))
+	}
+	if f.current(t, "rook") != before {
+		t.Error(rehearsed.failure("a dry run switched rook"))
+	}
 
 	done := f.verb(t, "apply", file).wait(t)
 	done.want(t, 0)

@@ -255,11 +255,15 @@ func (r *run) found(t *Task, c checked) string {
 	return rec.key()
 }
 
-// lookUp works out a pure task's key and whether its result is known.
-func (r *run) lookUp(ctx context.Context, t *Task, out *outcome) error {
-	rec, err := t.record(r.o.Files,
+func (r *run) recordOf(t *Task) (record, error) {
+	return t.record(r.o.Files,
 		func(id int) string { return r.nodes[id].digest },
 		func(id int) string { return r.tasks[id].name })
+}
+
+// lookUp works out a pure task's key and whether its result is known.
+func (r *run) lookUp(ctx context.Context, t *Task, out *outcome) error {
+	rec, err := r.recordOf(t)
 	if err != nil {
 		return fmt.Errorf("work out the key: %w", err)
 	}

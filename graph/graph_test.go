@@ -415,3 +415,41 @@ func TestLogsAndEvents(t *testing.T) {
 		t.Errorf("events: %s", got)
 	}
 }
+
+// A key is made when a task is decided, and its files are read when it works.
+// What was edited in between must not be kept under the key of before.
+func TestFileEditedBetweenKeyAndWork(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "in")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	declare := func(meanwhile func()) (*Graph, Ref[string]) {
+		g := New()
+		return g, pure(g, "h/eval", func(context.Context) (string, error) {
+			meanwhile()
+			data, err := os.ReadFile(path)
+			return string(data), err
+		}, func(t *Task) { t.Files(dir, "in") })
+	}
+	cache, err := OpenCache(filepath.Join(dir, "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("old")
+	g, _ := declare(func() { write("new") })
+	if _, err := g.Run(t.Context(), Options{Cache: cache}); err == nil || !strings.Contains(err.Error(), "in changed while it was at work") {
+		t.Errorf("got %v", err)
+	}
+	write("old")
+	g, ref := declare(func() {})
+	result, err := g.Run(t.Context(), Options{Cache: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := ValueOf(result, ref); got != "old" {
+		t.Errorf("the file says old, the cache says %q", got)
+	}
+}

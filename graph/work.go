@@ -99,6 +99,9 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 		return out
 	}
 	out.setValue(value)
+	if t.kind == KindPure && out.err == nil {
+		out.err = r.sameInputs(t, r.nodes[id].record)
+	}
 	if t.kind == KindPure && out.err == nil && !r.o.Dry {
 		// A result that cannot be kept is still a result: the next run
 		// computes it again.
@@ -108,6 +111,20 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 		r.o.Remote.put(t.name, r.nodes[id].key, out.raw)
 	}
 	return out
+}
+
+// sameInputs looks again at what a key was made of. It was made when the task was
+// decided, perhaps minutes before it worked: a result of files that were edited
+// in between must not be kept, nor used, under the key of before.
+func (r *run) sameInputs(t *Task, decided record) error {
+	now, err := r.recordOf(t)
+	if err != nil {
+		return err
+	}
+	if d := now.difference(decided); d != "" {
+		return fmt.Errorf("%s while it was at work; run again", d)
+	}
+	return nil
 }
 
 // apply changes the world, and proves it. Another attempt first looks whether

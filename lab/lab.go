@@ -38,9 +38,6 @@ import (
 // user cannot run a lab. Nothing was done then.
 var ErrNotReady = errors.New("the lab cannot run here")
 
-// ErrNoHost is wrapped when a host is named that the lab does not have.
-var ErrNoHost = errors.New("no such host in the lab")
-
 // A Lab is one fleet on this machine. Make it with Open.
 type Lab struct {
 	Dir      string // state folder
@@ -148,7 +145,7 @@ func (l *Lab) host(name string) (host, error) {
 	}
 	index, ok := id.Hosts[name]
 	if !ok {
-		return host{}, fmt.Errorf("%w: %s; it has %s", ErrNoHost, name, strings.Join(slices.Sorted(maps.Keys(id.Hosts)), ", "))
+		return host{}, fmt.Errorf("no such host in the lab: %s; it has %s", name, strings.Join(slices.Sorted(maps.Keys(id.Hosts)), ", "))
 	}
 	return l.newHost(id, name, index), nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -66,10 +67,12 @@ func values(words []string, flag string) []string {
 
 func candidates(model *kong.Application, node *kong.Node, words []string, before, last string) []string {
 	switch {
-	case before == "--on" || before == "--fleet" || before == "--jobs":
+	case wantsValue(node, before):
 		return values(words, before)
-	case node.Name == "completion":
-		return []string{"bash", "zsh", "fish"}
+	case !strings.HasPrefix(last, "-"):
+		if words := choices(node, words); words != nil {
+			return words
+		}
 	}
 	var all []string
 	if node == model.Node {
@@ -87,6 +90,32 @@ func candidates(model *kong.Application, node *kong.Node, words []string, before
 		}
 	}
 	return all
+}
+
+// wantsValue says that the word is a flag of the verb whose value comes next.
+func wantsValue(node *kong.Node, word string) bool {
+	for at := node; at != nil; at = at.Parent {
+		for _, flag := range at.Flags {
+			if word == "--"+flag.Name {
+				return !flag.IsBool()
+			}
+		}
+	}
+	return false
+}
+
+// choices are the words of which the verb wants one, until it has one.
+func choices(node *kong.Node, words []string) []string {
+	for _, arg := range node.Positional {
+		if arg.Enum == "" {
+			continue
+		}
+		choices := strings.Split(arg.Enum, ",")
+		if !slices.ContainsFunc(words, func(word string) bool { return slices.Contains(choices, word) }) {
+			return choices
+		}
+	}
+	return nil
 }
 
 type completion struct {

@@ -57,7 +57,7 @@ func run(args []string) int {
 func newParser(c *commands) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("roost"),
-		kong.Description("Every host of a NixOS and nix-darwin fleet, as one task graph."),
+		kong.Description("Every host of a NixOS fleet, as one task graph."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Vars{"version": version},
 	)
@@ -110,12 +110,17 @@ type commands struct {
 }
 
 type updateAll struct {
-	On          string `help:"Which hosts: malphas, pi*, @server, role:laptop, system:…; with and, or, not, parentheses." placeholder:"SELECTOR" env:"ROOST_ON"`
-	DryRun      bool   `help:"Print the plan and change nothing." short:"n" env:"ROOST_DRY_RUN"`
-	Jobs        int    `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
-	MaxFailures int    `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" default:"0" env:"ROOST_MAX_FAILURES" xor:"failures"`
-	FailFast    bool   `help:"Begin nothing new after the first failure." xor:"failures"`
-	NoCache     bool   `help:"Evaluate and build again although the result is known." env:"ROOST_NO_CACHE"`
+	On      string `help:"Which hosts: malphas, pi*, @server, role:laptop, system:…; with and, or, not, parentheses." placeholder:"SELECTOR" env:"ROOST_ON"`
+	NoCache bool   `help:"Evaluate and build again although the result is known." env:"ROOST_NO_CACHE"`
+	runFlags
+}
+
+// runFlags are the flags of every verb that runs the graph.
+type runFlags struct {
+	DryRun      bool `help:"Print the plan and change nothing." short:"n" env:"ROOST_DRY_RUN"`
+	Jobs        int  `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
+	MaxFailures int  `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" default:"0" env:"ROOST_MAX_FAILURES" xor:"failures"`
+	FailFast    bool `help:"Begin nothing new after the first failure." xor:"failures"`
 	sharedCache
 }
 
@@ -131,20 +136,26 @@ func (c *sharedCache) set(o *verbs.Options) {
 }
 
 // Validate is called by kong.
-func (u *updateAll) Validate() error {
-	if u.Jobs < 1 {
+func (r *runFlags) Validate() error {
+	if r.Jobs < 1 {
 		return errors.New("--jobs: want a number above 0")
 	}
 	return nil
 }
 
-func (u *updateAll) Run(g *Globals) error {
+func (r *runFlags) options(g *Globals) verbs.Options {
 	o := g.options()
-	o.On, o.DryRun, o.Jobs, o.NoCache, o.MaxFailures = u.On, u.DryRun, u.Jobs, u.NoCache, u.MaxFailures
-	if u.FailFast {
+	o.DryRun, o.Jobs, o.MaxFailures = r.DryRun, r.Jobs, r.MaxFailures
+	if r.FailFast {
 		o.MaxFailures = 1
 	}
-	u.set(&o)
+	r.set(&o)
+	return o
+}
+
+func (u *updateAll) Run(g *Globals) error {
+	o := u.options(g)
+	o.On, o.NoCache = u.On, u.NoCache
 	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.UpdateAll(ctx, s, o) })
 }
 
@@ -164,21 +175,22 @@ func (p *planVerb) Run(g *Globals) error {
 
 type applyPlan struct {
 	File string `arg:"" help:"The saved plan." type:"path"`
-	sharedCache
+	runFlags
 }
 
 func (a *applyPlan) Run(g *Globals) error {
-	o := g.options()
-	a.set(&o)
-	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.ApplyPlan(ctx, s, o, a.File) })
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error {
+		return verbs.ApplyPlan(ctx, s, a.options(g), a.File)
+	})
 }
 
 type resume struct {
 	ID string `arg:"" optional:"" name:"run" help:"The id of the run; without: the newest."`
+	runFlags
 }
 
 func (r *resume) Run(g *Globals) error {
-	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.Resume(ctx, s, g.options(), r.ID) })
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.Resume(ctx, s, r.options(g), r.ID) })
 }
 
 type why struct {

@@ -2,7 +2,7 @@
 // set up a fresh machine by themselves.
 //
 //	missing, err := debian.Missing(ctx, "nix-bin", "debootstrap")
-//	err = debian.Install(ctx, os.Stdout, missing...)
+//	err = debian.Install(ctx, missing...)
 package debian
 
 import (
@@ -43,10 +43,25 @@ const policyPath = "/usr/sbin/policy-rc.d"
 
 // Install installs packages without what they only recommend. No service of
 // theirs is started or enabled: who runs the tests did not ask for an sshd.
-func Install(ctx context.Context, out io.Writer, packages ...string) error {
+// What apt says goes to a file, which stays and is named if it fails.
+func Install(ctx context.Context, packages ...string) error {
 	if len(packages) == 0 {
 		return nil
 	}
+	log, err := os.CreateTemp("", "roost-apt-*.log")
+	if err != nil {
+		return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
+	}
+	defer log.Close()
+	// The file itself would take stderr past package command, which puts the end
+	// of it into its error.
+	if err := install(ctx, struct{ io.Writer }{log}, packages); err != nil {
+		return fmt.Errorf("%w\n  Its log: %s", err, log.Name())
+	}
+	return os.Remove(log.Name())
+}
+
+func install(ctx context.Context, out io.Writer, packages []string) error {
 	restore, err := forbidServices(policyPath)
 	if err != nil {
 		return err

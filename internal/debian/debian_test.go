@@ -86,8 +86,9 @@ echo "from apt"
 			dir := fake(t, map[string]string{"apt-get": apt, "systemctl": systemctl})
 			t.Setenv("FAIL", test.fail)
 			_, before := os.Lstat(policyPath)
-			var out strings.Builder
-			err := Install(t.Context(), &out, test.packages...)
+			logs := t.TempDir()
+			t.Setenv("TMPDIR", logs)
+			err := Install(t.Context(), test.packages...)
 			if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "E: no such package")) {
 				t.Errorf("error %v, want %q", err, test.says)
 			}
@@ -98,8 +99,16 @@ echo "from apt"
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
-			if len(test.packages) > 0 && !strings.Contains(out.String(), "from apt") {
-				t.Errorf("apt's words are lost: %q", out.String())
+			kept, _ := filepath.Glob(filepath.Join(logs, "roost-apt-*.log"))
+			switch {
+			case test.says == "" && len(kept) != 0:
+				t.Errorf("logs of what went well stay: %q", kept)
+			case test.says != "" && (len(kept) != 1 || !strings.Contains(err.Error(), kept[0])):
+				t.Errorf("the log %q is not named: %v", kept, err)
+			case test.says != "":
+				if data, err := os.ReadFile(kept[0]); err != nil || !strings.Contains(string(data), "from apt") {
+					t.Errorf("apt's words are lost: %q, %v", data, err)
+				}
 			}
 			if _, after := os.Lstat(policyPath); (before == nil) != (after == nil) {
 				t.Errorf("%s was %v before and is %v after", policyPath, before, after)

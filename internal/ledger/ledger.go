@@ -41,15 +41,24 @@ func Open(fleet string) (*State, error) {
 		first, _, _ := strings.Cut(dir, ":") // systemd lists several
 		return &State{filepath.Join(first, name(fleet))}, nil
 	}
-	base := os.Getenv("XDG_STATE_HOME")
-	if base == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil, fmt.Errorf("find the state folder: %w; set XDG_STATE_HOME", err)
-		}
-		base = filepath.Join(home, ".local", "state")
+	base, err := Home()
+	if err != nil {
+		return nil, err
 	}
 	return &State{filepath.Join(base, "roost", name(fleet))}, nil
+}
+
+// Home is the folder below which a user's programs keep their state:
+// $XDG_STATE_HOME, else ~/.local/state.
+func Home() (string, error) {
+	if base := os.Getenv("XDG_STATE_HOME"); base != "" {
+		return base, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the state folder: %w; set XDG_STATE_HOME", err)
+	}
+	return filepath.Join(home, ".local", "state"), nil
 }
 
 var odd = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
@@ -74,6 +83,9 @@ func (s *State) Make() error {
 func (s *State) Path(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)
 }
+
+// EventsPath is the file with the events of a run, one JSON object a line.
+func (s *State) EventsPath(run string) string { return s.Path("runs", run, "events.jsonl") }
 
 // Runs returns the ids of the recorded runs, oldest first.
 func (s *State) Runs() ([]string, error) {

@@ -38,16 +38,13 @@ func (s *State) NewRun(now time.Time) (*Run, error) {
 	if err := os.MkdirAll(filepath.Join(r.Dir, "logs"), 0o700); err != nil {
 		return nil, fmt.Errorf("begin the record of the run: %w", err)
 	}
-	f, err := os.OpenFile(r.EventsPath(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(s.EventsPath(id), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("begin the record of the run: %w", err)
 	}
 	r.events = f
 	return r, nil
 }
-
-// EventsPath is the file with the run's events, one JSON object a line.
-func (r *Run) EventsPath() string { return filepath.Join(r.Dir, "events.jsonl") }
 
 // ReportPath is where the run's HTML report belongs.
 func (r *Run) ReportPath() string { return filepath.Join(r.Dir, "report.html") }
@@ -99,7 +96,7 @@ func (s *State) CutOff() (id string, err error) {
 		return "", err
 	}
 	id = ids[len(ids)-1]
-	f, err := os.Open(s.Path("runs", id, "events.jsonl"))
+	f, err := os.Open(s.EventsPath(id))
 	if errors.Is(err, os.ErrNotExist) {
 		return id, nil
 	}

@@ -82,7 +82,7 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	data, err := os.ReadFile(run.EventsPath())
+	data, err := os.ReadFile(s.EventsPath(run.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			run.Close()
-			if err := os.WriteFile(run.EventsPath(), []byte(test.record), 0o600); err != nil {
+			if err := os.WriteFile(s.EventsPath(run.ID), []byte(test.record), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			want := ""
@@ -194,7 +194,7 @@ func TestCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		run.Close()
-		if err := os.Remove(run.EventsPath()); err != nil {
+		if err := os.Remove(s.EventsPath(run.ID)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.CutOff(); got != run.ID || err != nil {

@@ -172,7 +172,7 @@ var (
 func (c *Conn) classify(text string) error {
 	t := c.target
 	if hostKeyFailed.MatchString(text) {
-		e := &HostKeyError{Host: t.Name, Address: t.Address, KnownAs: t.Address, Reason: words(text), login: c.Login()}
+		e := &HostKeyError{Host: t.Name, Address: t.Address, KnownAs: t.Address, Reason: words(text), login: c.login()}
 		e.Changed = strings.Contains(text, "HAS CHANGED") || strings.Contains(text, "has changed")
 		e.Fingerprint = hostKeyPrint.FindString(text)
 		if m := hostKeyName.FindStringSubmatch(text); m != nil {
@@ -185,7 +185,7 @@ func (c *Conn) classify(text string) error {
 		return e
 	}
 	if reason := lastMatch(permissionDenied, text); reason != "" {
-		return &AuthError{Host: t.Name, Address: t.Address, Reason: reason, login: c.Login()}
+		return &AuthError{Host: t.Name, Address: t.Address, Reason: reason, login: c.login()}
 	}
 	// The line that names what failed, before those in which the ssh of a jump
 	// host and ours notice the end of each other.
@@ -197,8 +197,8 @@ func (c *Conn) classify(text string) error {
 	return nil
 }
 
-// Login is what a person types behind "ssh" to log in by hand.
-func (c *Conn) Login() string {
+// login is what a person types behind "ssh" to log in by hand.
+func (c *Conn) login() string {
 	var args []string
 	if c.opts.Config != "" {
 		args = append(args, "-F", c.opts.Config)
@@ -218,6 +218,25 @@ func (c *Conn) Login() string {
 		args[i] = word(a)
 	}
 	return strings.Join(args, " ")
+}
+
+// Typed is what a person types to run a command on the host. Its arguments may
+// be the host's own words, such as the name of a unit: no shell on the way sees
+// more than text in them.
+func (c *Conn) Typed(args ...string) string {
+	words, safe := make([]string, len(args)), true
+	for i, a := range args {
+		words[i] = word(a)
+		safe = safe && plain(a)
+	}
+	line := strings.Join(words, " ")
+	if c.target.Local {
+		return line
+	}
+	if !safe { // once for the shell here, and once for the one there
+		line = quoted(line)
+	}
+	return "ssh " + c.login() + " " + line
 }
 
 // words are ssh's own lines without its chatter and without the frame around

@@ -72,3 +72,28 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+func TestTyped(t *testing.T) {
+	const unit = `a\x2db;reboot.service` // a host may call its units what it likes
+	here := Dial(Target{Name: "malphas", Local: true}, Options{})
+	there := Dial(Target{Name: "malphas", Address: "192.0.2.7", User: "admin"}, Options{RuntimeDir: "/run/roost"})
+	if got, want := there.Typed("journalctl", "-u", "web.service"), "ssh admin@192.0.2.7 journalctl -u web.service"; got != want {
+		t.Errorf("got %s", got)
+	}
+	printf := func(line string) string {
+		t.Helper()
+		out, err := exec.Command("sh", "-c", line).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
+		return string(out)
+	}
+	if got := printf(here.Typed("printf", "%s|", "-u", unit)); got != "-u|"+unit+"|" {
+		t.Errorf("here the shell reads %s", got)
+	}
+	// ssh hands its arguments to another shell.
+	line := strings.Replace(there.Typed("printf", "%s|", "-u", unit), "ssh admin@192.0.2.7", "sh -c", 1)
+	if got := printf(line); got != "-u|"+unit+"|" {
+		t.Errorf("there the shell reads %s", got)
+	}
+}

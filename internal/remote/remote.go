@@ -240,7 +240,8 @@ func (c *Conn) StoreURL() string {
 }
 
 // NixOpts returns the value of NIX_SSHOPTS with which Nix reaches the host as
-// we do, through the shared connection if Connect has made it.
+// we do, through the shared connection if Connect has made it. If that is gone,
+// Nix's ssh connects by itself, and checks jump hosts (-J) as ssh_config says.
 // Older Nix splits the value at spaces and knows no quotes, newer Nix splits it
 // as a shell does. So a path with a character that matters to one of them is an
 // error.

@@ -1,7 +1,7 @@
 // Package trace turns the record of a run into the JSON that Perfetto
 // (ui.perfetto.dev) and Chrome's about:tracing open.
 //
-//	err := trace.Write(os.Stdout, state.Path("runs", id, "events.jsonl"))
+//	err := trace.Write(os.Stdout, state.EventsPath(id))
 //
 // Each host is a process, and each thread of it a slot in which one task works
 // at a time. The arrows are the critical path. Times are microseconds since the

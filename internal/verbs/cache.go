@@ -13,7 +13,6 @@ import (
 
 	"roost/graph"
 	"roost/hosts"
-	"roost/internal/ledger"
 )
 
 // tokenVariable has no flag: what a command line holds, every user of the
@@ -43,13 +42,9 @@ type fleetCache struct {
 }
 
 func openCache(o Options) (*fleetCache, error) {
-	dir, err := FleetDir(o.Fleet)
+	state, err := openState(o)
 	if err != nil {
 		return nil, err
-	}
-	state, err := ledger.Open(dir)
-	if err != nil {
-		return nil, exit(CodeUsage, err)
 	}
 	cache, err := graph.OpenCache(state.Path("cache"))
 	if err != nil {

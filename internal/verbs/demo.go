@@ -13,9 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"roost/internal/debian"
+	"roost/internal/ledger"
 	"roost/internal/report"
 	"roost/lab"
 )
@@ -74,35 +76,47 @@ func installForLab(ctx context.Context, o Options) error {
 	if _, err := debian.Missing(ctx); err != nil {
 		return exit(CodeUsage, err)
 	}
-	if !agreed(o) {
+	if !agreed(ctx, o) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("nothing was installed: %w", err)
+		}
 		return exit(CodeRefused, errors.New("nothing was installed"))
 	}
-	log, err := os.CreateTemp("", "roost-apt-*.log")
-	if err != nil {
+	if err := debian.Install(ctx, packages...); err != nil {
 		return exit(CodeFailed, err)
 	}
-	defer log.Close()
-	if err := debian.Install(ctx, log, packages...); err != nil {
-		return exit(CodeFailed, fmt.Errorf("%w\n  Its log: %s", err, log.Name()))
-	}
-	os.Remove(log.Name())
 	return nil
 }
 
 // agreed asks on a terminal. --yes and CI say yes, and where there is nobody to
 // ask, who typed the command has said so.
-func agreed(o Options) bool {
+func agreed(ctx context.Context, o Options) bool {
 	if o.Yes || os.Getenv("CI") != "" || !term.IsTerminal(int(os.Stdin.Fd())) {
 		return true
 	}
 	fmt.Fprint(o.Stdout, "Go on? [Y/n] ")
+	if !typed(ctx, os.Stdin) {
+		return false
+	}
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return err == nil && (answer == "" || answer == "y" || answer == "yes")
 }
 
+// typed waits until a line can be read; false: the context ended before. We have
+// taken Ctrl-C over, and a read alone would not hear of it.
+func typed(ctx context.Context, in *os.File) bool {
+	for ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(in.Fd()), Events: unix.POLLIN}}, 100)
+		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return true // what is wrong with it, the read says
+		}
+	}
+	return false
+}
+
 func demoFolder() (string, error) {
-	base, err := stateHome()
+	base, err := ledger.Home()
 	if err != nil {
 		return "", err
 	}
@@ -176,7 +190,7 @@ func (d *demo) update(what, name string, want int) error {
 	if d.ctx.Err() != nil {
 		return exit(d.signals.Code(), nil)
 	}
-	from, errReport := LastReport(d.lab.Fleet())
+	from, errReport := lastReport(d.lab.Fleet())
 	if errReport == nil {
 		var page []byte
 		if page, errReport = os.ReadFile(from); errReport == nil {

@@ -90,7 +90,7 @@ func lastPaint(fleet string) (graph.Paint, error) {
 		return graph.Paint{}, err
 	}
 	id := ids[len(ids)-1]
-	run, err := report.Load(state.Path("runs", id, "events.jsonl"))
+	run, err := report.Load(state.EventsPath(id))
 	if err != nil {
 		return graph.Paint{}, err
 	}

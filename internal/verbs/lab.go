@@ -11,26 +11,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"roost/internal/ledger"
 	"roost/lab"
 )
-
-// stateHome is where state folders that belong to no fleet stand.
-func stateHome() (string, error) {
-	if base := os.Getenv("XDG_STATE_HOME"); base != "" {
-		return base, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the state folder: %w; set XDG_STATE_HOME", err)
-	}
-	return filepath.Join(home, ".local", "state"), nil
-}
 
 // openLab opens the lab in ROOST_LAB_DIR, or in the state folder.
 func openLab() (*lab.Lab, error) {
 	dir := os.Getenv("ROOST_LAB_DIR")
 	if dir == "" {
-		base, err := stateHome()
+		base, err := ledger.Home()
 		if err != nil {
 			return nil, exit(CodeUsage, err)
 		}
@@ -44,8 +33,9 @@ func openLab() (*lab.Lab, error) {
 }
 
 // forShell are the variables of the lab that a person's shell needs: not HOME and
-// the caches, which other programs there would miss.
-var forShell = []string{"ROOST_FLEET", "ROOST_SSH_CONFIG", "ROOST_LAB_DIR", "XDG_STATE_HOME", "NIX_REMOTE", "NIX_CONF_DIR", "NIX_CONFIG"}
+// the caches, which other programs there would miss. PATH finds the lab's own nix
+// where it has one (see package privatestore).
+var forShell = []string{"PATH", "ROOST_FLEET", "ROOST_SSH_CONFIG", "ROOST_LAB_DIR", "XDG_STATE_HOME", "NIX_REMOTE", "NIX_CONF_DIR", "NIX_CONFIG"}
 
 // LabUp boots the lab, and says how to work with it.
 func LabUp(ctx context.Context, o Options) error {

@@ -54,7 +54,8 @@ func SavePlan(ctx context.Context, signals *Signals, o Options, path string) err
 }
 
 // ApplyPlan carries a saved plan out. If what it was made from has changed, it
-// refuses, names what moved, and applies nothing.
+// refuses, names what moved, and applies nothing. With DryRun that is all it
+// finds out.
 func ApplyPlan(ctx context.Context, signals *Signals, o Options, path string) error {
 	o.fill()
 	saved, err := readPlan(path)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
-	"roost/internal/ledger"
 	"roost/internal/report"
 )
 
@@ -14,18 +14,14 @@ import (
 // the cache, and is not done again.
 func Resume(ctx context.Context, signals *Signals, o Options, run string) error {
 	o.fill()
-	dir, err := FleetDir(o.Fleet)
+	state, err := openState(o)
 	if err != nil {
 		return err
-	}
-	state, err := ledger.Open(dir)
-	if err != nil {
-		return exit(CodeUsage, err)
 	}
 	if run, err = findRun(state, run); err != nil {
 		return exit(CodeUsage, err)
 	}
-	record, err := report.Load(state.Path("runs", run, "events.jsonl"))
+	record, err := report.Load(state.EventsPath(run))
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
@@ -33,6 +29,9 @@ func Resume(ctx context.Context, signals *Signals, o Options, run string) error 
 		return exit(CodeUsage, fmt.Errorf("run %s does not say what it was asked to do: its record ends too early; give the verb again", run))
 	}
 	o.On = argument(record.Info.Args, "--on")
+	if n, err := strconv.Atoi(argument(record.Info.Args, "--max-failures")); err == nil && o.MaxFailures == 0 {
+		o.MaxFailures = n
+	}
 	o.NoCache = slices.Contains(record.Info.Args, "--no-cache")
 	fmt.Fprintf(o.Stderr, "Again: update:all %s\n", orAll(o.On))
 	return UpdateAll(ctx, signals, o)

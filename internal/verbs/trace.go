@@ -2,10 +2,9 @@ package verbs
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
-
-	"github.com/google/renameio/v2"
 
 	"roost/internal/ledger"
 	"roost/internal/trace"
@@ -15,33 +14,18 @@ import (
 // named to, or to stdout if that is empty. An empty run is the newest.
 func Trace(o Options, run, to string) error {
 	o.fill()
-	dir, err := FleetDir(o.Fleet)
+	state, err := openState(o)
 	if err != nil {
 		return err
-	}
-	state, err := ledger.Open(dir)
-	if err != nil {
-		return exit(CodeUsage, err)
 	}
 	if run, err = findRun(state, run); err != nil {
 		return exit(CodeUsage, err)
 	}
-	path := state.Path("runs", run, "events.jsonl")
+	path := state.EventsPath(run)
 	if to == "" {
 		return trace.Write(o.Stdout, path)
 	}
-	f, err := renameio.NewPendingFile(to, renameio.WithPermissions(0o600))
-	if err != nil {
-		return fmt.Errorf("write the trace: %w", err)
-	}
-	defer f.Cleanup()
-	if err := trace.Write(f, path); err != nil {
-		return err
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write the trace: %w", err)
-	}
-	return nil
+	return writeFile(to, "the trace", func(w io.Writer) error { return trace.Write(w, path) })
 }
 
 // findRun is the id of a recorded run: the one given, or the newest.

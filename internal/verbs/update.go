@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -198,6 +198,9 @@ func (u *update) args() []string {
 	if u.o.NoCache {
 		args = append(args, "--no-cache")
 	}
+	if u.o.MaxFailures > 0 {
+		args = append(args, "--max-failures", strconv.Itoa(u.o.MaxFailures))
+	}
 	return args
 }
 
@@ -218,7 +221,7 @@ func (u *update) sumUp(model *report.Run, record *ledger.Run, signals *Signals, 
 		err = errors.Join(err, report.Summary(u.o.Stdout, model, show.Look(u.o.Stdout)))
 	}
 	if !u.o.DryRun {
-		errReport := writeReport(record.ReportPath(), model)
+		errReport := writeFile(record.ReportPath(), "the report", func(w io.Writer) error { return report.HTML(w, model) })
 		err = errors.Join(err, errReport)
 		if errReport == nil {
 			to := io.Writer(u.o.Stdout)
@@ -245,30 +248,32 @@ func (u *update) sumUp(model *report.Run, record *ledger.Run, signals *Signals, 
 	return exit(code, runErr)
 }
 
-func writeReport(path string, model *report.Run) error {
+// writeFile lets write make a file, whole or not at all; what it is is named
+// in the error.
+func writeFile(path, what string, write func(io.Writer) error) error {
 	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write %s: %w", what, err)
 	}
 	defer f.Cleanup()
-	if err := report.HTML(f, model); err != nil {
-		return fmt.Errorf("write the report %s: %w", path, err)
+	if err := write(f); err != nil {
+		return fmt.Errorf("write %s %s: %w", what, path, err)
 	}
 	if err := f.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write %s: %w", what, err)
 	}
 	return nil
 }
 
-// LastReport is the report of the newest run of a fleet.
-func LastReport(fleet string) (string, error) {
+// lastReport is the report of the newest run of a fleet.
+func lastReport(fleet string) (string, error) {
 	state, err := ledger.Open(fleet)
 	if err != nil {
 		return "", err
 	}
-	ids, err := state.Runs()
-	if err != nil || len(ids) == 0 {
-		return "", errors.Join(errors.New("no run is recorded"), err)
+	id, err := findRun(state, "")
+	if err != nil {
+		return "", err
 	}
-	return filepath.Join(state.Path("runs", ids[len(ids)-1]), "report.html"), nil
+	return state.Path("runs", id, "report.html"), nil
 }

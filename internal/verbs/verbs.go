@@ -1,7 +1,9 @@
 // Package verbs is what roost's verbs do, from their options to their exit
 // code. Both front doors, mage and the roost binary, call it.
 //
-//	err := verbs.UpdateAll(ctx, verbs.Options{On: "@canary", DryRun: true})
+//	ctx, signals := verbs.NotifySignals(context.Background(), false)
+//	defer signals.Stop()
+//	err := verbs.UpdateAll(ctx, signals, verbs.Options{On: "@canary", DryRun: true})
 //	os.Exit(verbs.Code(err))
 package verbs
 
@@ -16,6 +18,7 @@ import (
 
 	"roost/graph"
 	"roost/hosts"
+	"roost/internal/ledger"
 )
 
 // Options are the flags that verbs share. FromEnv fills them for a door that
@@ -90,7 +93,7 @@ const (
 	CodeOK          = 0
 	CodeFailed      = 1   // some task failed
 	CodeUsage       = 2   // usage or invalid fleet: nothing was run
-	CodeRefused     = 3   // safety, lock held
+	CodeRefused     = 3   // by a guard, a plan that no longer holds, a held lock
 	CodeInterrupted = 130 // by Ctrl-C; 143 by SIGTERM
 	codeTerminated  = 143
 )
@@ -182,6 +185,19 @@ func FleetDir(given string) (string, error) {
 			return "", exit(CodeUsage, fmt.Errorf("%s is in no fleet: no folder from here upwards has hosts/ and flake.nix\n  Go to your fleet, or name it: --fleet DIR (ROOST_FLEET)", start))
 		}
 	}
+}
+
+// openState opens the state of the fleet that the options name.
+func openState(o Options) (*ledger.State, error) {
+	dir, err := FleetDir(o.Fleet)
+	if err != nil {
+		return nil, err
+	}
+	state, err := ledger.Open(dir)
+	if err != nil {
+		return nil, exit(CodeUsage, err)
+	}
+	return state, nil
 }
 
 // load loads the fleet and selects hosts of it.

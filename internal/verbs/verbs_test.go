@@ -164,6 +164,29 @@ func TestTell(t *testing.T) {
 	}
 }
 
+// A question is no place where Ctrl-C is not heard.
+func TestTypedEndsWithTheContext(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan bool)
+	go func() { answer <- typed(ctx, r) }()
+	cancel()
+	if <-answer {
+		t.Error("the question was answered by nobody")
+	}
+	if _, err := w.WriteString("n\n"); err != nil {
+		t.Fatal(err)
+	}
+	if !typed(t.Context(), r) {
+		t.Error("a line that is there was not seen")
+	}
+}
+
 func TestScratchSweepsWhatTheDeadLeft(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	dead := exec.Command("true")

@@ -8,7 +8,6 @@ import (
 
 	"roost/graph"
 	"roost/hosts"
-	"roost/internal/ledger"
 	"roost/internal/report"
 )
 
@@ -23,13 +22,9 @@ func Why(o Options, task, planFile string) error {
 		}
 		return whyPlanned(o.Stdout, saved.Plan, task)
 	}
-	dir, err := FleetDir(o.Fleet)
+	state, err := openState(o)
 	if err != nil {
 		return err
-	}
-	state, err := ledger.Open(dir)
-	if err != nil {
-		return exit(CodeUsage, err)
 	}
 	ids, err := state.Runs()
 	if err != nil {
@@ -39,7 +34,7 @@ func Why(o Options, task, planFile string) error {
 		return exit(CodeUsage, fmt.Errorf("no run of this fleet is recorded; `roost plan update:all -o FILE`, then `roost why %s --plan FILE`", task))
 	}
 	id := ids[len(ids)-1]
-	run, err := report.Load(state.Path("runs", id, "events.jsonl"))
+	run, err := report.Load(state.EventsPath(id))
 	if err != nil {
 		return exit(CodeFailed, err)
 	}

@@ -120,11 +120,11 @@ func (h *target) switchTo(ctx context.Context, out string) ([]string, error) {
 	case 0:
 		return changes(s.log.String()), nil
 	case 4: // of switch-to-configuration: active, with failed units
-		units := done.Failed
+		units, next := done.Failed, h.journal(done.Failed...)
 		if len(units) == 0 {
 			units = []string{"(it named none)"}
 		}
-		return nil, &UnitsFailedError{h.host.Name, out, units, h.ssh("journalctl -b -n 50 -u " + strings.Join(units, " -u "))}
+		return nil, &UnitsFailedError{h.host.Name, out, units, next}
 	}
 	return nil, h.switchFailed(ctx, done, out)
 }
@@ -148,7 +148,7 @@ func (h *target) switchFailed(ctx context.Context, done Switched, out string) er
 		runs += ", but would boot the new one"
 	}
 	return fmt.Errorf("switch-to-configuration %s failed on %s with exit code %d; %s\n  See its whole log: %s",
-		done.Action, h.host.Name, done.Code, runs, h.ssh("journalctl -b -n 100 -u "+unit))
+		done.Action, h.host.Name, done.Code, runs, h.conn.Typed("journalctl", "-b", "-n", "100", "-u", unit))
 }
 
 // otherPatience is how long we wait for an activation that is not ours.
@@ -158,7 +158,7 @@ const otherPatience = 10 * time.Minute
 // run that was killed. If it brought what we want, nothing is left to do.
 func (h *target) waitForOther(ctx context.Context, out string) (already bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, otherPatience,
-		fmt.Errorf("another activation is at work on %s, for more than %s; see: %s", h.host.Name, otherPatience, h.ssh("systemctl status "+unit)))
+		fmt.Errorf("another activation is at work on %s, for more than %s; see: %s", h.host.Name, otherPatience, h.status()))
 	defer cancel()
 	for told := false; ; told = true {
 		now, err := h.observe(ctx, false)

@@ -65,7 +65,7 @@ func (h *target) send(ctx context.Context, out string) error {
 	}
 	err = h.Nix.Copy(ctx, h.conn.StoreURL(), opts, out, graph.Log(ctx))
 	if _, full := errors.AsType[*nix.DiskFullError](err); full {
-		return fmt.Errorf("%w\n  Nothing was activated. Make room, then run again: %s", err, h.ssh("nix-collect-garbage --delete-older-than 14d"))
+		return fmt.Errorf("%w\n  Nothing was activated. Make room, then run again: %s", err, h.conn.Typed("nix-collect-garbage", "--delete-older-than", "14d"))
 	}
 	if _, link := errors.AsType[*nix.LinkError](err); link {
 		return graph.Transient(fmt.Errorf("%w\n  %s", err, sendAgain))

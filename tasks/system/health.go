@@ -61,12 +61,12 @@ func (h *target) health(g *graph.Graph, tasks Tasks) graph.Ref[Health] {
 			var next []string
 			if c := leftOver(o); !touched && c != nil {
 				result.Checks = append(result.Checks, *c)
-				next = append(next, h.ssh("journalctl -b -n 50 -u "+strings.Join(o.Last.Failed, " -u ")))
+				next = append(next, h.journal(o.Last.Failed...))
 			}
 			for _, c := range h.checkAll(ctx, o, touched) {
 				result.Checks = append(result.Checks, c)
 				if unit, is := strings.CutPrefix(c.What, "unit "); is && !c.OK {
-					next = append(next, h.ssh("journalctl -b -n 50 -u "+unit))
+					next = append(next, h.journal(unit))
 				}
 			}
 			if err := context.Cause(ctx); err != nil {
@@ -165,7 +165,22 @@ func (h *target) checkHTTP(ctx context.Context, want hosts.HealthCheck, touched 
 }
 
 // health checks follow no proxy and keep nothing open.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: sameHost}
+
+// sameHost follows a redirect to another path, port or scheme of the host that
+// was asked. What another host answers, such as a login page, says nothing of
+// this one.
+func sameHost(next *http.Request, before []*http.Request) error {
+	if first := before[0].URL; !strings.EqualFold(next.URL.Hostname(), first.Hostname()) {
+		return fmt.Errorf("it redirects to another host, %s: that one's answer proves nothing here; check a URL that is answered without", next.URL.Hostname())
+	}
+	if len(before) >= mostRedirects {
+		return fmt.Errorf("it redirects more than %d times", mostRedirects)
+	}
+	return nil
+}
+
+const mostRedirects = 10
 
 // mostBody bounds how much of an answer is read.
 const mostBody = 1 << 20

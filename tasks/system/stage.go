@@ -25,18 +25,34 @@ type Tree struct {
 }
 
 // ReadTree lists the fleet in dir: what git tracks, as Nix does, or every file
-// where it is no git checkout.
+// where it is no git checkout, nor a folder of one that git knows.
 func ReadTree(ctx context.Context, dir string) (*Tree, error) {
 	t := &Tree{Dir: dir}
-	if _, err := os.Stat(filepath.Join(dir, ".git")); err != nil {
+	root := checkout(dir)
+	if root == "" {
 		return t, t.walk()
 	}
 	var err error
 	if t.Files, err = git(ctx, dir, "ls-files", "-z", "--cached"); err != nil {
 		return nil, err
 	}
+	if len(t.Files) == 0 && root != dir { // such as a fleet below a home that is kept in git
+		return t, t.walk()
+	}
 	t.Untracked, err = git(ctx, dir, "ls-files", "-z", "--others", "--exclude-standard", "--", "hosts", "modules", "flake.nix")
 	return t, err
+}
+
+// checkout is the git checkout that dir is in; "" if it is in none.
+func checkout(dir string) string {
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+	}
 }
 
 func git(ctx context.Context, dir string, args ...string) ([]string, error) {
@@ -101,7 +117,7 @@ func mayRead(host *hosts.Host, file string) bool {
 	return false
 }
 
-// copyStage makes the stage of a host in dir, which must not exist.
+// copyStage makes the stage of a host in dir, an empty folder.
 func (t *Tree) copyStage(stage []string, dir string) error {
 	for _, file := range stage {
 		if err := copyFile(filepath.Join(t.Dir, filepath.FromSlash(file)), filepath.Join(dir, filepath.FromSlash(file))); err != nil {

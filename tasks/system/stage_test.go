@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"roost/hosts"
 	"roost/internal/testneed"
@@ -94,6 +95,34 @@ func TestReadTreeOfGit(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(stage, "hosts/malphas/gone.nix")); !os.IsNotExist(err) {
 		t.Errorf("a deleted file is in the stage: %v", err)
+	}
+}
+
+// A file that git does not track may be a secret: it must not get into the
+// world-readable store because the fleet is a folder of a larger checkout.
+func TestReadTreeOfAFolderOfGit(t *testing.T) {
+	testneed.Tool(t, "git")
+	dir := writeTree(t, []string{"fleet/flake.nix", "fleet/hosts/malphas/host.toml", "other/flake.nix"})
+	for _, args := range [][]string{{"init", "-q"}, {"add", "fleet"}} {
+		if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "fleet/hosts/malphas/key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for folder, want := range map[string]Tree{
+		"fleet": {Files: []string{"flake.nix", "hosts/malphas/host.toml"}, Untracked: []string{"hosts/malphas/key"}},
+		"other": {Files: []string{"flake.nix"}}, // git knows nothing of it
+	} {
+		want.Dir = filepath.Join(dir, folder)
+		tree, err := ReadTree(t.Context(), want.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&want, tree, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", folder, diff)
+		}
 	}
 }
 

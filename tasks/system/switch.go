@@ -119,7 +119,7 @@ func (h *target) follow(ctx context.Context, s *switching) (Switched, error) {
 		}
 		if exit, ok := errors.AsType[*remote.ExitError](err); ok && exit.Code == goneCode {
 			return Switched{}, fmt.Errorf("the activation on %s neither runs nor has it ended: the host was rebooted, or it was never started\n  Run again; see: %s",
-				h.host.Name, h.ssh("journalctl -n 100 -u "+unit))
+				h.host.Name, h.conn.Typed("journalctl", "-n", "100", "-u", unit))
 		}
 		if _, ok := errors.AsType[*remote.UnreachableError](err); !ok {
 			return Switched{}, fmt.Errorf("follow the activation: %w", err)
@@ -130,11 +130,11 @@ func (h *target) follow(ctx context.Context, s *switching) (Switched, error) {
 		}
 		if time.Since(away) > linkPatience {
 			return Switched{}, fmt.Errorf("%w\n  The switch was started and goes on by itself on %s, but it could not be reached for %s.\n  When it is back: %s, or run again: what it did is seen then",
-				err, h.host.Name, linkPatience, h.ssh("systemctl status "+unit))
+				err, h.host.Name, linkPatience, h.status())
 		}
 		select {
 		case <-ctx.Done():
-			return Switched{}, fmt.Errorf("stopped while the switch goes on by itself on %s; see: %s", h.host.Name, h.ssh("systemctl status "+unit))
+			return Switched{}, fmt.Errorf("stopped while the switch goes on by itself on %s; see: %s", h.host.Name, h.status())
 		case <-time.After(retryEvery):
 		}
 	}

@@ -1,7 +1,7 @@
 // Package system puts a system on a host: the tasks eval, probe, build, copy,
 // activate and health of one host.
 //
-//	c := &system.Controller{Fleet: fleet, Tree: tree, Nix: n, Connect: connect, Roots: dir}
+//	c := &system.Controller{Tree: tree, Nix: n, Connect: connect, Roots: dir}
 //	g := graph.New()
 //	for _, host := range selected {
 //		c.Declare(g, host)
@@ -104,10 +104,14 @@ func (h *target) asRoot(args ...string) []string {
 
 func (h *target) isLocal() bool { return IsLocal(h.host) }
 
-// ssh is what a person types to run a command on the host.
-func (h *target) ssh(command string) string {
-	if h.isLocal() {
-		return command
+// journal is what a person types to read what units of the host said last.
+func (h *target) journal(units ...string) string {
+	args := []string{"journalctl", "-b", "-n", "50"}
+	for _, unit := range units {
+		args = append(args, "-u", unit)
 	}
-	return "ssh " + h.conn.Login() + " " + command
+	return h.conn.Typed(args...)
 }
+
+// status is what a person types to see an activation at work.
+func (h *target) status() string { return h.conn.Typed("systemctl", "status", unit) }
