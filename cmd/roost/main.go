@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -49,6 +50,10 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "roost: %v\n  See: roost --help\n", err)
 		return verbs.CodeUsage
 	}
+	if err := jsonMeansNothing(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "roost: %v\n", err)
+		return verbs.CodeUsage
+	}
 	err = ctx.Run(&c.Globals)
 	verbs.Tell(os.Stderr, err)
 	return verbs.Code(err)
@@ -71,6 +76,22 @@ func ignoreEmpty() {
 			os.Unsetenv(name)
 		}
 	}
+}
+
+// noJSON are the verbs that have no other form than the one for people, or that
+// print something else for programs anyway.
+var noJSON = []string{"why", "schema", "trace", "lab:up", "lab:status", "lab:down", "demo", "completion"}
+
+// jsonMeansNothing refuses --json where it would be ignored. ROOST_JSON may stand
+// in the environment for the other verbs.
+func jsonMeansNothing(ctx *kong.Context) error {
+	verb := ctx.Selected().Name
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == "json" && !p.Resolved && slices.Contains(noJSON, verb) {
+			return fmt.Errorf("%s has no --json", verb)
+		}
+	}
+	return nil
 }
 
 // Globals are the flags of every verb.

@@ -27,9 +27,13 @@ func (e *HeldError) Error() string {
 	if e.Holder.PID == 0 {
 		return "another run is at work on this fleet (lock " + e.Path + ")"
 	}
-	return fmt.Sprintf("another run is at work on this fleet: %s (pid %d on %s) since %s, for %s\n  Wait for it, or stop it: kill %d",
+	where := ""
+	if here, err := os.Hostname(); err == nil && here != e.Holder.Host {
+		where = " on " + e.Holder.Host // the state folder is shared
+	}
+	return fmt.Sprintf("another run is at work on this fleet: %s (pid %d on %s) since %s, for %s\n  Wait for it, or stop it%s: kill %d",
 		e.Holder.Verb, e.Holder.PID, e.Holder.Host, e.Holder.Since.Format(time.DateTime),
-		time.Since(e.Holder.Since).Round(time.Second), e.Holder.PID)
+		time.Since(e.Holder.Since).Round(time.Second), where, e.Holder.PID)
 }
 
 // Lock is held until Release, or until the process is gone, however it went.
