@@ -200,8 +200,8 @@ func (r *run) loop(ctx context.Context) {
 // closing says that nothing new may begin.
 func (r *run) closing() bool { return r.stopping || r.gaveUp != "" }
 
-// idle says that no task can start any more; it makes the plan when all
-// demanded tasks are decided, which may let effects start.
+// idle says that nothing is left that could start: in a dry run, once the plan
+// is whole, what waits to work stays planned.
 func (r *run) idle() bool {
 	return len(r.toDecide) == 0 && len(r.sleeping) == 0 && (len(r.toWork) == 0 || r.o.Dry && r.planned)
 }
