@@ -32,6 +32,8 @@ type lastRun struct {
 	Record  record  `json:"record,omitempty"`
 	Before  record  `json:"before,omitempty"` // of the success before, if it differs
 	Seconds float64 `json:"seconds"`
+	// Used is what it took of measured pools.
+	Used map[string]int `json:"used,omitempty"`
 }
 
 // entry is one cached result. Task and Key are kept to notice a file that does

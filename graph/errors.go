@@ -37,6 +37,20 @@ func (e *TransientError) Unwrap() error { return e.Err }
 // Transient wraps an error as a TransientError.
 func Transient(err error) error { return &TransientError{err} }
 
+// ExhaustedError says that the task died because a pool's resource ran out,
+// although the pool had room: it needed more than was thought.
+type ExhaustedError struct {
+	Pool string
+	Err  error
+}
+
+func (e *ExhaustedError) Error() string { return e.Err.Error() }
+func (e *ExhaustedError) Unwrap() error { return e.Err }
+
+// Exhausted wraps an error as an ExhaustedError: the task works once more, with
+// the whole pool to itself.
+func Exhausted(pool string, err error) error { return &ExhaustedError{pool, err} }
+
 // TaskError is one root cause of a failed run.
 type TaskError struct {
 	Task    string

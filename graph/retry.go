@@ -32,6 +32,20 @@ func (r *run) tryAgain(out outcome) bool {
 	return true
 }
 
+// tryAlone lets a task that ran out of a bounded resource work once more, with
+// the pool to itself.
+func (r *run) tryAlone(out outcome) bool {
+	n, t := &r.nodes[out.id], r.tasks[out.id]
+	short, ok := errors.AsType[*ExhaustedError](out.err)
+	if !ok || out.deciding || n.alone != "" || r.o.Pools[short.Pool] == 0 || r.closing() {
+		return false
+	}
+	n.alone = short.Pool
+	r.events.send(Event{Kind: TaskRetrying, Task: t.name, TaskKind: t.kind, Attempt: n.attempt, Error: out.err.Error()})
+	r.enqueue(out.id)
+	return true
+}
+
 // pause is how long to wait after the n-th attempt: from half a second, half as
 // long again each time, spread by half so that a fleet does not try as one.
 func pause(n int) time.Duration {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,4 +180,79 @@ func (g *Graph) declareOrder(t *testing.T, first Ref[string], note func(string, 
 	t.Helper()
 	pure(g, "b/after", note("b/after", nil), func(t *Task) { t.After(first) })
 	pure(g, "b/finally", note("b/finally", nil), func(t *Task) { t.Finally(first) })
+}
+
+// gauge watches how much of a resource is in use at once.
+type gauge struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (g *gauge) add(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now += n
+	g.most = max(g.most, g.now)
+}
+
+// What a task used is what it takes in the next run: two that were thought to
+// need the whole pool each then run side by side.
+func TestPoolsLearn(t *testing.T) {
+	dir := t.TempDir()
+	for _, run := range []struct{ most int }{{1}, {2}} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, err := OpenCache(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var atOnce gauge
+			g := New()
+			for _, name := range []string{"a/eval", "b/eval"} {
+				pure(g, name, func(ctx context.Context) (string, error) {
+					atOnce.add(1)
+					defer atOnce.add(-1)
+					time.Sleep(time.Second)
+					Used(ctx, "memory", 400)
+					return "", nil
+				}, func(t *Task) { t.Measured("memory", 1000) })
+			}
+			_, err = g.Run(t.Context(), Options{Cache: cache, Fresh: true, Pools: map[string]int{"memory": 1000}})
+			if err != nil || atOnce.most != run.most {
+				t.Errorf("%v; %d at once, want %d", err, atOnce.most, run.most)
+			}
+		})
+	}
+}
+
+// A task that ran out of memory among others works once more, alone.
+func TestExhaustedRunsAlone(t *testing.T) {
+	for _, enough := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var atOnce gauge
+			tries := 0
+			g := New()
+			for _, name := range []string{"a/eval", "b/eval", "c/eval"} {
+				pure(g, name, func(context.Context) (string, error) {
+					atOnce.add(1)
+					defer atOnce.add(-1)
+					time.Sleep(time.Second)
+					if name != "b/eval" {
+						return "", nil
+					}
+					if tries++; tries > 1 && atOnce.now > 1 {
+						t.Error("the second try was not alone")
+					}
+					if tries > 1 && enough {
+						return "", nil
+					}
+					return "", Exhausted("memory", errors.New("was killed"))
+				}, func(t *Task) { t.Measured("memory", 100) })
+			}
+			result, err := g.Run(t.Context(), Options{Pools: map[string]int{"memory": 1000}})
+			status, _ := result.Status("b/eval")
+			if tries != 2 || (status == StatusRan) != enough || (err == nil) != enough {
+				t.Errorf("enough %v: %d tries, %s, %v", enough, tries, status, err)
+			}
+		})
+	}
 }

@@ -44,6 +44,8 @@ type node struct {
 	digest  string
 	err     error
 	blames  []int              // it ended because of one of these needs
+	learned map[string]int     // what it used of measured pools when it last ran
+	alone   string             // the pool it ran out of, and now has to itself
 	attempt int                // how often it has worked
 	stopped context.CancelFunc // while at work
 }
@@ -138,7 +140,7 @@ func (r *run) goals() ([]int, error) {
 func (r *run) setPriorities() {
 	for id, t := range r.tasks {
 		if last, ok := r.o.Cache.lastOf(t.name); ok {
-			r.nodes[id].expect = last.Seconds
+			r.nodes[id].expect, r.nodes[id].learned = last.Seconds, last.Used
 		}
 	}
 	for _, id := range slices.Backward(r.topological()) {
@@ -272,7 +274,7 @@ func (r *run) mayWork(id int) bool {
 		}
 	}
 	for _, p := range t.pools {
-		if size, bounded := r.o.Pools[p.pool]; bounded && r.pools[p.pool] > 0 && r.pools[p.pool]+p.n > size {
+		if size, bounded := r.o.Pools[p.pool]; bounded && r.pools[p.pool] > 0 && r.pools[p.pool]+r.units(id, p) > size {
 			return false
 		}
 	}
@@ -285,8 +287,20 @@ func (r *run) take(id, sign int) {
 		r.lanes[lane] = sign > 0
 	}
 	for _, p := range r.tasks[id].pools {
-		r.pools[p.pool] += sign * p.n
+		r.pools[p.pool] += sign * r.units(id, p)
 	}
+}
+
+// units is what a task takes of a pool.
+func (r *run) units(id int, p weight) int {
+	n := &r.nodes[id]
+	if n.alone == p.pool {
+		return r.o.Pools[p.pool]
+	}
+	if used := n.learned[p.pool]; p.measured && used > 0 {
+		return used
+	}
+	return p.n
 }
 
 // finish ends what never ran, and sums up.

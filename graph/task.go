@@ -63,8 +63,9 @@ type checked struct {
 type keyLine struct{ name, text string }
 type file struct{ root, rel string }
 type weight struct {
-	pool string
-	n    int
+	pool     string
+	n        int
+	measured bool
 }
 
 // Version enters the key. Raise it when the code of a pure task changes what it
@@ -97,7 +98,21 @@ func (t *Task) Lane(names ...string) {
 
 // Pool says that the task takes n units of a bounded resource while it works;
 // see Options.Pools. A pool without a size is not bounded.
-func (t *Task) Pool(name string, n int) { t.pools = append(t.pools, weight{name, n}) }
+func (t *Task) Pool(name string, n int) { t.pools = append(t.pools, weight{pool: name, n: n}) }
+
+// Measured is Pool for a resource whose use is not known before: the task takes
+// n units until it has worked once, and then as many as it said with Used.
+func (t *Task) Measured(name string, n int) {
+	t.pools = append(t.pools, weight{pool: name, n: n, measured: true})
+}
+
+// Used says how many units of a Measured pool the task has really used. The next
+// run takes as many. The last call counts; outside a task it does nothing.
+func Used(ctx context.Context, pool string, n int) {
+	if w, ok := ctx.Value(workingKey{}).(*working); ok {
+		w.used[pool] = n
+	}
+}
 
 // Heavy says that a pure task is too dear for a dry run, such as a build: there
 // it is planned, and what uses its result is unknown.

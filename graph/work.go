@@ -24,6 +24,7 @@ type outcome struct {
 	err      error
 	// interrupted: its context had been cancelled when it came back
 	interrupted bool
+	used        map[string]int
 	tail        []string
 }
 
@@ -41,13 +42,14 @@ type working struct {
 	run  *run
 	task *Task
 	log  *taskLog
+	used map[string]int
 }
 
 type workingKey struct{}
 
 func (r *run) newWorking(id int) *working {
 	t := r.tasks[id]
-	return &working{run: r, task: t, log: newTaskLog(r, t.name)}
+	return &working{run: r, task: t, log: newTaskLog(r, t.name), used: map[string]int{}}
 }
 
 // value is read by users of a task that has ended: the channel that brought its
@@ -65,7 +67,7 @@ func (w *working) guard(ctx context.Context, f func(context.Context) error) (err
 }
 
 func (w *working) close(ctx context.Context, out *outcome) {
-	out.tail = w.log.close()
+	out.tail, out.used = w.log.close(), w.used
 	out.interrupted = ctx.Err() != nil
 }
 
@@ -159,7 +161,7 @@ func (r *run) took(out outcome) {
 	}
 	seconds := r.o.Now().Sub(out.began).Seconds()
 	switch {
-	case out.err != nil && r.tryAgain(out):
+	case out.err != nil && (r.tryAlone(out) || r.tryAgain(out)):
 		return
 	case out.err != nil:
 		r.failed(out, seconds)
@@ -180,7 +182,7 @@ func (r *run) took(out outcome) {
 		n.status = StatusRan
 	}
 	if !out.deciding && !r.o.Dry {
-		r.o.Cache.remember(t.name, lastRun{Record: n.record, Seconds: seconds})
+		r.o.Cache.remember(t.name, lastRun{Record: n.record, Seconds: seconds, Used: out.used})
 	}
 	n.value, n.raw, n.digest = out.value, out.raw, digestValue(out.raw)
 	r.end(out.id, out.reason, "", Event{Seconds: seconds})

@@ -36,8 +36,9 @@ type Cmd struct {
 	Dir  string   // working directory; empty: ours
 	Env  []string // "KEY=value", added to our own environment, the last one wins
 
-	// A nil Stdin is empty. Run waits for a Read of another one to return. A nil Stdout or Stderr is dropped. Stdout and
-	// Stderr may be the same writer: writes do not overlap.
+	// A nil Stdin is empty. Run waits for a Read of another one to return.
+	// A nil Stdout or Stderr is dropped. Both may be the same writer: writes
+	// do not overlap.
 	// An *os.File is handed to the program as it is; for Stderr this means
 	// that Error.Stderr stays empty.
 	// What a background process writes after the program has ended is lost:
@@ -47,6 +48,8 @@ type Cmd struct {
 
 	Grace time.Duration // from SIGTERM to SIGKILL; 0: the constant Grace
 	Keep  int           // bytes kept of the end of stderr for Error; 0: 8 KiB
+
+	Peak *int64 // if set: the most memory the program had resident, in bytes
 }
 
 // Run runs c and waits for it. It may be called by many goroutines.
@@ -89,6 +92,9 @@ func Run(ctx context.Context, c Cmd) error {
 	out.started()
 	if err == nil {
 		err = cmd.Wait()
+		if c.Peak != nil {
+			*c.Peak = peak(cmd.ProcessState)
+		}
 		g.end()
 	}
 	if errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {

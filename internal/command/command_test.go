@@ -313,3 +313,22 @@ func TestParentDeath(t *testing.T) {
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	t.Error("the child outlived its killed parent")
 }
+
+func TestPeakAndKilled(t *testing.T) {
+	var peak int64
+	if err := Run(t.Context(), Cmd{Name: "sh", Args: []string{"-c", ":"}, Peak: &peak}); err != nil {
+		t.Fatal(err)
+	}
+	if peak < 100<<10 || peak > 1<<30 {
+		t.Errorf("a shell had %d bytes", peak)
+	}
+	err := Run(t.Context(), Cmd{Name: "sh", Args: []string{"-c", "kill -9 $$"}})
+	var failed *Error
+	if !errors.As(err, &failed) || !failed.Killed() {
+		t.Errorf("killed by another: %v", err)
+	}
+	err = Run(t.Context(), Cmd{Name: "sh", Args: []string{"-c", "exit 9"}})
+	if !errors.As(err, &failed) || failed.Killed() {
+		t.Errorf("not killed: %v", err)
+	}
+}

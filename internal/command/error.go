@@ -46,6 +46,10 @@ func (c Cmd) failure(ctx context.Context, err error, stderr string, stopped bool
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Killed says that somebody else killed the program with SIGKILL: the kernel's
+// memory killer, most likely.
+func (e *Error) Killed() bool { return e.Signal == syscall.SIGKILL && !e.ours }
+
 func (e *Error) Error() string {
 	msg := Line(e.Argv) + ": " + e.reason()
 	if tail := LastLines(e.Stderr, shownLines); tail != "" {

@@ -17,6 +17,7 @@ type EvalRequest struct {
 	// UserFiles is the folder with the user's own files at the places they
 	// have in the flake: an error names the frame that lies in one of them.
 	UserFiles string
+	Peak      *int64 // if set: the most memory the evaluation had, in bytes
 }
 
 var plainAttr = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
@@ -68,7 +69,7 @@ func (n *Nix) Eval(ctx context.Context, r EvalRequest, out any, log io.Writer) e
 		args = append(args, "--apply", r.Apply)
 	}
 	args = append(args, r.Flake+"#"+fragment(r.Attr))
-	value, _, err := n.run(ctx, log, nil, "eval", args...)
+	value, _, err := n.measure(ctx, r.Peak, log, nil, "eval", args...)
 	if spoke(ctx, err) {
 		var trace string
 		value, trace, err = n.run(ctx, nil, nil, "eval", append([]string{"--show-trace", "--option", "eval-cache", "false"}, args...)...)

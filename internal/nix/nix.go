@@ -102,6 +102,11 @@ const kept = 4 << 20
 
 // run runs `nix VERB ARGS...`. It returns stdout, and stderr from its end.
 func (n *Nix) run(ctx context.Context, log io.Writer, env []string, verb string, args ...string) ([]byte, string, error) {
+	return n.measure(ctx, nil, log, env, verb, args...)
+}
+
+// measure is run that also says how much memory nix had, at the most.
+func (n *Nix) measure(ctx context.Context, peak *int64, log io.Writer, env []string, verb string, args ...string) ([]byte, string, error) {
 	// Handing a file over would hide the words we have to read.
 	if f, ok := log.(*os.File); ok {
 		log = struct{ io.Writer }{f}
@@ -112,6 +117,7 @@ func (n *Nix) run(ctx context.Context, log io.Writer, env []string, verb string,
 		Env:    env,
 		Stderr: log,
 		Keep:   kept,
+		Peak:   peak,
 	})
 	var failed *command.Error
 	if errors.As(err, &failed) {

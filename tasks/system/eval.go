@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"roost/graph"
+	"roost/internal/command"
 	"roost/internal/nix"
 )
 
@@ -21,6 +22,7 @@ func (h *target) eval(g *graph.Graph) graph.Ref[System] {
 		t.Value("nix", h.Nix.ID())
 		t.Files(h.Tree.Dir, stage...)
 		t.Pool(evalPool, 1)
+		t.Measured(memoryPool, evalMemory)
 		return graph.Compute[System]{
 			Valid: h.stillThere,
 			Run: func(ctx context.Context) (System, error) {
@@ -63,12 +65,18 @@ func (h *target) evalIn(ctx context.Context, dir string) (System, error) {
 		set = "darwinConfigurations"
 	}
 	var s System
+	var peak int64
 	err := h.Nix.Eval(ctx, nix.EvalRequest{
 		Flake:     "path:" + dir,
 		Attr:      nix.AttrPath(set, h.host.Name, "config", "system", "build", "toplevel"),
 		Apply:     "system: { drv = system.drvPath; out = system.outPath; }",
 		UserFiles: h.Tree.Dir,
+		Peak:      &peak,
 	}, &s, graph.Log(ctx))
+	graph.Used(ctx, memoryPool, int(peak>>20)+1)
+	if killed, ok := errors.AsType[*command.Error](err); ok && killed.Killed() {
+		return s, graph.Exhausted(memoryPool, err)
+	}
 	var failed *nix.EvalError
 	if errors.As(err, &failed) && failed.Missing != "" {
 		return s, fmt.Errorf("%w\n  %s is evaluated in a copy that holds flake.nix, flake.lock, modules/ and its own folder alone; of modules/opt-in/ only what its host.toml subscribes to", err, h.host.Name)

@@ -54,14 +54,24 @@ const (
 	evalPool  = "evaluations"
 	buildPool = "builds"
 	copyPool  = "copies"
+	// memoryPool is in MiB.
+	memoryPool = "memory"
 )
 
-// Pools bounds what runs at once: evaluations and builds by the controller's
-// processors (an evaluation takes one, and a gigabyte; builds share them out
-// themselves), copies by what a network bears.
+// evalMemory is what an evaluation is given before it was measured, in MiB: a
+// small server takes a quarter of it, a heavy desktop four times as much.
+const evalMemory = 1024
+
+// Pools bounds what runs at once: evaluations by the controller's processors and
+// its memory, builds by its processors (they share them out themselves), copies
+// by what a network bears.
 func (c *Controller) Pools() map[string]int {
 	n := runtime.NumCPU()
-	return map[string]int{evalPool: n, buildPool: max(2, n), copyPool: 10}
+	pools := map[string]int{evalPool: n, buildPool: max(2, n), copyPool: 10}
+	if free := freeMemory(); free > 0 {
+		pools[memoryPool] = max(free-keptFree, evalMemory)
+	}
+	return pools
 }
 
 // Declare adds the tasks of one host to the graph.
