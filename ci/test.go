@@ -41,7 +41,7 @@ var parts = []part{
 	{"lint", tool("go", "tool", "-modfile=tools/go.mod", "staticcheck", "./...")},
 	{"the demo, as the README has it", tool("go", "tool", "mage", "demo")},
 	{"tests, raced, with lab and Nix", tests},
-	{"10,000 random graphs", tool("go", "test", "-run=Promises", "-rapid.checks=10000", "-count=1", "./graph")},
+	{"10,000 random graphs", tool("go", "test", "-run=Promises", "-count=1", "./graph", "-rapid.checks=10000")},
 	{"the OpenTelemetry module", otel},
 	{"other platforms", crossBuild},
 	{"budgets", budgets},
