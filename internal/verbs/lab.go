@@ -62,11 +62,12 @@ func labUp(ctx context.Context, l *lab.Lab, o Options) error {
 	if err := lab.Ready(); err != nil {
 		return exit(CodeUsage, err)
 	}
-	fleet, err := os.MkdirTemp("", "roost-fleet-")
+	scratch, err := newScratch()
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
-	defer os.RemoveAll(fleet)
+	defer os.RemoveAll(scratch)
+	fleet := filepath.Join(scratch, "fleet")
 	if err := os.CopyFS(fleet, lab.FleetFS()); err != nil {
 		return exit(CodeFailed, err)
 	}
