@@ -89,13 +89,22 @@ func (l *Lab) Cut(ctx context.Context, name string) error {
 	})
 }
 
-// Mend undoes Cut and Slow.
+// mendTime is how long Mend waits for the host to answer again: the machine
+// remembers for a while that it had no route to it.
+const mendTime = 10 * time.Second
+
+// Mend undoes Cut and Slow, and waits until the host's port 22 answers, for ten
+// seconds at most: its sshd may be off for another reason.
 func (l *Lab) Mend(ctx context.Context, name string) error {
 	err := l.fault(ctx, name, faultSlow, false, func(h *held, target host, now running) error {
 		return h.unslow(ctx, target, now)
 	})
 	return errors.Join(err, l.fault(ctx, name, faultCut, false, func(h *held, target host, _ running) error {
-		return h.run(ctx, "ip", "link", "set", target.Link, "up")
+		if err := h.run(ctx, "ip", "link", "set", target.Link, "up"); err != nil {
+			return err
+		}
+		until(ctx, mendTime, func() bool { return target.answers(ctx) })
+		return nil
 	}))
 }
 
