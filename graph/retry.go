@@ -17,7 +17,7 @@ func (r *run) tryAgain(out outcome) bool {
 	}
 	r.retried++
 	wait := pause(n.attempt)
-	n.phase = decided
+	n.phase = queued // not decided: what ends meanwhile must not move it on a second time
 	r.events.send(Event{
 		Kind: TaskRetrying, Task: t.name, TaskKind: t.kind, Attempt: n.attempt,
 		Error: out.err.Error(), Seconds: wait.Seconds(),
