@@ -53,7 +53,7 @@ func BenchmarkNoChange(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			options := Options{Cache: cache, Files: OpenFileMemo("")}
+			options := Options{Cache: cache}
 			g := fleetGraph(dir, hosts)
 			if _, err := g.Run(b.Context(), options); err != nil {
 				b.Fatal(err)

@@ -1,213 +1,353 @@
 package graph
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"github.com/gofrs/flock"
 )
 
-// Cache keeps the results of pure tasks by key, one file an entry, so that
-// several runs may share it; and, in one file, what each task did when it last
-// ran, for reasons and for durations. Damage is never an error: what cannot be
-// read is computed again. It is safe for use by many goroutines.
+// Cache keeps the results of pure tasks by key, and what each task and file was
+// when the task last succeeded. It is a folder with two files: a journal, to
+// which each success is appended, and an index of it, which is mapped into
+// memory and made anew when the journal has grown. So a run in which nothing has
+// changed reads a few columns, and a run that is killed loses nothing.
+//
+// Several processes may share the folder. Damage is never an error: what cannot
+// be read is computed again, and Damage says so. It is safe for use by many
+// goroutines, but for Close.
 type Cache struct {
 	dir string
 	now func() time.Time
 
-	mu    sync.Mutex
-	last  map[string]lastRun
-	fresh map[string]bool // tasks whose last is not on disk yet
+	mu      sync.RWMutex
+	journal *journal // nil: there is none yet
+	index   *index
+	tail    tail
+	damage  []string
+	opened  int // how often: row numbers hold until it is opened anew
 }
 
-// lastRun is what is remembered of a task's last success.
-type lastRun struct {
-	Record  record  `json:"record,omitempty"`
-	Before  record  `json:"before,omitempty"` // of the success before, if it differs
-	Seconds float64 `json:"seconds"`
-	// Used is what it took of measured pools.
-	Used map[string]int `json:"used,omitempty"`
+// tail is what the journal has behind what the index was made of.
+type tail struct {
+	end     int64 // up to where it was read
+	records int
+	tasks   texts
+	rows    []taskRow
+	files   fileNames
+	fileRow []fileRow
+	keys    map[digest]keyRow
 }
 
-// entry is one cached result. Task and Key are kept to notice a file that does
-// not belong where it lies. A remote cache holds the value apart.
-type entry struct {
-	Version int             `json:"version"`
-	Task    string          `json:"task"`
-	Key     string          `json:"key"`
-	Value   json.RawMessage `json:"value,omitempty"`
-	Digest  string          `json:"digest"` // of Value
+// taskRow is what is known of a task's last success.
+type taskRow struct {
+	state       sum
+	key, digest digest // key is zero for tasks that are not pure
+	at, before  int64  // where the journal has it, and the success before of another key; 0 = none
+	seconds     float32
 }
 
-// parseEntry reads the entry of a task's key; anything else is as good as none.
-func parseEntry(data []byte, task, key string) (entry, bool) {
-	var e entry
-	if json.Unmarshal(data, &e) != nil || e.Version != cacheVersion || e.Task != task || e.Key != key {
-		return entry{}, false
-	}
-	return e, true
+type fileRow struct {
+	stamp   uint64
+	content content
 }
 
-const cacheVersion = 1
-
-type lastFile struct {
-	Version int                `json:"version"`
-	Tasks   map[string]lastRun `json:"tasks"`
+type keyRow struct {
+	at   int64
+	used uint32 // hours since 1970
 }
 
 // OpenCache opens the cache in a folder, which is made (0700) when something is
-// first kept.
+// first kept. Close gives back its memory.
 func OpenCache(dir string) (*Cache, error) {
-	c := &Cache{dir: dir, now: time.Now, fresh: map[string]bool{}}
-	var err error
-	if c.last, err = c.readLast(); err != nil {
+	c := &Cache{dir: dir, now: time.Now}
+	if err := c.open(); err != nil {
 		return nil, fmt.Errorf("open the cache: %w", err)
 	}
 	return c, nil
 }
 
-func (c *Cache) readLast() (map[string]lastRun, error) {
-	data, err := os.ReadFile(c.lastPath())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (c *Cache) journalPath() string { return filepath.Join(c.dir, "journal") }
+func (c *Cache) indexPath() string   { return filepath.Join(c.dir, "index") }
+
+// open opens journal and index as they are now, and reads what the index lacks.
+func (c *Cache) open() (err error) {
+	if c.index != nil {
+		c.index.close()
+	}
+	// The journal stays open for the runs that read from it, until they are gone.
+	c.journal, c.index, c.tail = nil, &index{}, tail{keys: map[digest]keyRow{}}
+	c.opened++
+	if c.journal, err = openJournal(c.journalPath(), false); err != nil {
+		return err
+	}
+	if c.journal == nil {
+		if _, err := os.Stat(c.journalPath()); err == nil {
+			c.say("its journal cannot be read, and is begun anew")
+		}
+		return nil
+	}
+	var damaged bool
+	if c.index, damaged = openIndex(c.indexPath(), c.journal.id); damaged {
+		c.say("its index was damaged, and is made anew")
+	}
+	c.tail.end = c.index.end
+	return c.readTail()
+}
+
+// Close gives back what the cache holds of memory and files. Results that were
+// taken from it stay valid.
+func (c *Cache) Close() {
+	if c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.journal.close()
+		c.index.close()
+		c.journal, c.index, c.tail = nil, &index{}, tail{keys: map[digest]keyRow{}}
+	}
+}
+
+func (c *Cache) say(damage string) { c.damage = append(c.damage, damage) }
+
+// Damage says what was found damaged since the cache was opened; "" if nothing.
+// All it costs is that some results are computed again.
+func (c *Cache) Damage() string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.damage) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the cache in %s: %s; results that are lost are computed again", c.dir, strings.Join(c.damage, "; "))
+}
+
+// refresh takes in what was appended since, by this process or others.
+func (c *Cache) refresh() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	here, errHere := os.Stat(c.journalPath())
+	if c.journal != nil && errHere == nil {
+		if open, err := c.journal.file.Stat(); err == nil && os.SameFile(here, open) {
+			return c.readTail()
+		}
+	}
+	if c.journal == nil && errors.Is(errHere, os.ErrNotExist) {
+		return nil
+	}
+	return c.open() // another process has begun or pruned it
+}
+
+// readTail reads the journal from where it was read last.
+func (c *Cache) readTail() error {
+	end, damaged, err := c.journal.scan(c.tail.end, func(off int64, _ int, e entry) { c.tail.add(c.index, off, e) })
+	c.tail.end = end
+	if damaged {
+		c.say("a part of its journal was damaged, and is skipped")
+	}
+	return err
+}
+
+// add takes in a record of the journal.
+func (t *tail) add(x *index, off int64, e entry) {
+	t.records++
+	if e.kind == recordFile {
+		id := t.files.add(string(e.root), string(e.file))
+		if int(id) == len(t.fileRow) {
+			t.fileRow = append(t.fileRow, fileRow{})
+		}
+		t.fileRow[id] = fileRow{e.stamp, content{e.content, e.digest}}
+		return
+	}
+	id, isNew := t.tasks.add(e.task)
+	if isNew {
+		guess := -1
+		row := taskRow{}
+		if at := x.findTask(e.task, &guess); at >= 0 {
+			row = x.row(at)
+		}
+		t.rows = append(t.rows, row)
+	}
+	last := t.rows[id]
+	row := taskRow{state: e.state, key: e.key, digest: e.digest, at: off, before: last.before, seconds: e.seconds}
+	if last.key != e.key {
+		row.before = last.at
+	}
+	if e.kind == recordAgain {
+		if row.at = t.find(x, e.key); row.at == 0 {
+			row.state = sum{} // the result was pruned meanwhile: it must be asked for
+		}
+	}
+	t.rows[id] = row
+	if e.kind == recordSuccess && len(e.value) > 0 {
+		t.keys[e.key] = keyRow{off, hours(e.time)}
+	}
+}
+
+// find is where the journal has the newest result of a key; 0 if nowhere.
+func (t *tail) find(x *index, key digest) int64 {
+	if row, ok := t.keys[key]; ok {
+		return row.at
+	}
+	if at := x.findKey(key); len(at) > 0 {
+		return at[len(at)-1] // 8 bytes of a SHA-256 alike: who reads it compares the whole key
+	}
+	return 0
+}
+
+func hours(unix int64) uint32 { return uint32(unix / 3600) }
+
+func (x *index) row(i int) taskRow {
+	return taskRow{x.states[i], x.taskKeys[i], x.digests[i], x.at[i], x.before[i], x.seconds[i]}
+}
+
+// task is the last success of a task. guess is the caller's place in the index.
+func (c *Cache) task(name []byte, guess *int) (taskRow, bool) {
+	if c.tail.tasks.len() > 0 {
+		if id := c.tail.tasks.find(name); id >= 0 {
+			return c.tail.rows[id], true
+		}
+	}
+	if at := c.index.findTask(name, guess); at >= 0 {
+		return c.index.row(at), true
+	}
+	return taskRow{}, false
+}
+
+// lastOf is the last success of a task.
+func (c *Cache) lastOf(task string) (taskRow, bool) {
+	if c == nil {
+		return taskRow{}, false
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	guess := -1
+	return c.task([]byte(task), &guess)
+}
+
+// textOf is the record of what a success depended on, if its journal entry is whole.
+func (c *Cache) textOf(task string, at int64) record {
+	if e, ok := c.entryAt(at); ok && string(e.task) == task && e.kind == recordSuccess {
+		return parseRecord(e.text)
+	}
+	return nil
+}
+
+func (c *Cache) entryAt(at int64) (entry, bool) {
+	if c == nil || at <= 0 {
+		return entry{}, false
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.journal == nil {
+		return entry{}, false
+	}
+	return c.journal.at(at)
+}
+
+// result is what the journal has for a key.
+func (c *Cache) result(task string, key digest) (entry, bool) {
+	if c == nil {
+		return entry{}, false
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.journal == nil {
+		return entry{}, false
+	}
+	if row, ok := c.tail.keys[key]; ok {
+		if e, ok := c.resultAt(row.at, task, key); ok {
+			return e, true
+		}
+	}
+	for _, at := range c.index.findKey(key) {
+		if e, ok := c.resultAt(at, task, key); ok {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+func (c *Cache) resultAt(at int64, task string, key digest) (entry, bool) {
+	e, ok := c.journal.at(at)
+	return e, ok && e.kind == recordSuccess && e.key == key && string(e.task) == task && len(e.value) > 0
+}
+
+// usedBy is what a task took of measured pools when it last ran.
+func (c *Cache) usedBy(row taskRow) map[string]int {
+	e, _ := c.entryAt(row.at)
+	return e.used
+}
+
+// append keeps entries, in one write.
+func (c *Cache) append(entries ...entry) error {
+	if c == nil || len(entries) == 0 {
+		return nil
+	}
+	buf := frames.Get().(*[]byte)
+	defer frames.Put(buf)
+	*buf = (*buf)[:0]
+	for i := range entries {
+		entries[i].time = c.now().Unix()
+		*buf = entries[i].appendTo(*buf)
+	}
+	err := c.begin()
+	if err == nil {
+		c.mu.RLock()
+		err = c.journal.append(*buf)
+		c.mu.RUnlock()
+	}
+	if err != nil {
+		return fmt.Errorf("keep the result in the cache: %w", err)
+	}
+	return nil
+}
+
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// begin makes sure that there is a journal to append to.
+func (c *Cache) begin() (err error) {
+	c.mu.RLock()
+	there := c.journal != nil
+	c.mu.RUnlock()
+	if there {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journal == nil {
+		if c.journal, err = openJournal(c.journalPath(), true); err == nil {
+			c.index = &index{journal: c.journal.id, end: int64(journalHeader)}
+			c.tail.end = int64(journalHeader)
+		}
+	}
+	return err
+}
+
+// timed keeps how long a task took that is not pure, if that is news.
+func (c *Cache) timed(task string, seconds float64, used map[string]int) error {
+	last, ok := c.lastOf(task)
+	if ok && len(used) == 0 && math.Abs(seconds-float64(last.seconds)) < float64(last.seconds)/4+0.01 {
+		return nil
+	}
+	return c.append(entry{kind: recordTiming, task: []byte(task), seconds: float32(seconds), used: used})
+}
+
+// lock excludes other processes that would replace the index or the journal.
+func (c *Cache) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, err
 	}
-	var f lastFile
-	if json.Unmarshal(data, &f) != nil || f.Version != cacheVersion || f.Tasks == nil {
-		return map[string]lastRun{}, nil
+	l := flock.New(filepath.Join(c.dir, "lock"), flock.SetPermissions(0o600))
+	if err := l.Lock(); err != nil {
+		return nil, err
 	}
-	return f.Tasks, nil
-}
-
-// Save writes what tasks did last, into what another process may have written
-// since. Results are on disk already.
-func (c *Cache) Save() error {
-	if c == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.fresh) == 0 {
-		return nil
-	}
-	all, err := c.readLast()
-	if err != nil {
-		return fmt.Errorf("save the cache: %w", err)
-	}
-	for task := range c.fresh {
-		all[task] = c.last[task]
-	}
-	data, err := json.Marshal(lastFile{cacheVersion, all})
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return fmt.Errorf("save the cache: %w", err)
-	}
-	if err := renameio.WriteFile(c.lastPath(), data, 0o600); err != nil {
-		return fmt.Errorf("save the cache: %w", err)
-	}
-	clear(c.fresh)
-	return nil
-}
-
-func (c *Cache) lastPath() string { return filepath.Join(c.dir, "last.json") }
-
-func (c *Cache) path(key string) string {
-	return filepath.Join(c.dir, "results", key[:2], key+".json")
-}
-
-// get returns the value kept for a key. An entry that is damaged, or not what
-// its name says, is as good as none.
-func (c *Cache) get(task, key string) (json.RawMessage, bool) {
-	if c == nil {
-		return nil, false
-	}
-	data, err := os.ReadFile(c.path(key))
-	if err != nil {
-		return nil, false
-	}
-	e, ok := parseEntry(data, task, key)
-	if !ok || digestValue(e.Value) != e.Digest {
-		return nil, false
-	}
-	return e.Value, true
-}
-
-// used notes that the result of a key was of use, which keeps it from being
-// pruned. The note is the file's mtime; once a day is enough.
-func (c *Cache) used(key string) {
-	if c == nil {
-		return
-	}
-	info, err := os.Stat(c.path(key))
-	if now := c.now(); err == nil && now.Sub(info.ModTime()) >= 24*time.Hour {
-		os.Chtimes(c.path(key), now, now) // not ours to write: then it only looks older than it is
-	}
-}
-
-func (c *Cache) put(task, key string, value json.RawMessage) error {
-	if c == nil {
-		return nil
-	}
-	data, err := json.Marshal(entry{cacheVersion, task, key, value, digestValue(value)})
-	if err != nil {
-		return err
-	}
-	path := c.path(key)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("keep the result in the cache: %w", err)
-	}
-	if err := writeWhole(path, data); err != nil {
-		return fmt.Errorf("keep the result in the cache: %w", err)
-	}
-	return nil
-}
-
-// writeWhole writes a file whole or not at all, but does not wait for the disk:
-// an entry that a power cut has damaged is noticed by its digest, and computed
-// again.
-func writeWhole(path string, data []byte) error {
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
-	if err != nil {
-		return err
-	}
-	defer f.Cleanup()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.File.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-func (c *Cache) lastOf(task string) (lastRun, bool) {
-	if c == nil {
-		return lastRun{}, false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l, ok := c.last[task]
-	return l, ok
-}
-
-func (c *Cache) remember(task string, l lastRun) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := c.last[task]
-	if l.Before = before.Record; slices.Equal(l.Record, before.Record) {
-		l.Before = before.Before
-	}
-	c.last[task] = l
-	c.fresh[task] = true
+	return func() { l.Unlock() }, nil
 }

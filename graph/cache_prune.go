@@ -2,72 +2,51 @@ package graph
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Kept is one result in the cache.
 type Kept struct {
-	Task  string // in what Prune removed, if it could be read
+	Task  string
 	Key   string
 	Bytes int64     // on disk
-	Used  time.Time // when it was written or last of use; exact to a day
+	Used  time.Time // when it was computed or last of use; exact to a day
+
+	at int64
 }
 
-// entryName is how a file of a result is called.
-var entryName = regexp.MustCompile(`^([0-9a-f]{64})\.json$`)
-
-// leftoverAge is when a file that is no entry was left behind by a process that
-// was killed while it wrote.
-const leftoverAge = 24 * time.Hour
-
-// Entries lists the results in the cache, the least recently used first. They
-// are counted, not read.
+// Entries lists the results in the cache, the least recently used first.
 func (c *Cache) Entries() ([]Kept, error) {
-	kept, _, err := c.list()
-	return kept, err
+	if err := c.refresh(); err != nil {
+		return nil, fmt.Errorf("list the cache: %w", err)
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries(), nil
 }
 
-// list also returns the paths of what processes that were killed left behind.
-func (c *Cache) list() (kept []Kept, leftovers []string, err error) {
-	err = filepath.WalkDir(filepath.Join(c.dir, "results"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return ignoreGone(err)
+func (c *Cache) entries() []Kept {
+	var kept []Kept
+	for _, row := range c.keyRows() {
+		e, ok := c.journal.at(row.at)
+		if !ok || e.kind != recordSuccess || len(e.value) == 0 {
+			continue
 		}
-		info, err := d.Info()
-		if err != nil {
-			return ignoreGone(err)
-		}
-		switch name := entryName.FindStringSubmatch(d.Name()); {
-		case name != nil && path == c.path(name[1]):
-			kept = append(kept, Kept{Key: name[1], Bytes: info.Size(), Used: info.ModTime()})
-		case c.now().Sub(info.ModTime()) > leftoverAge:
-			leftovers = append(leftovers, path)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("list the cache: %w", err)
+		kept = append(kept, Kept{
+			Task: string(e.task), Key: e.key.String(), Bytes: int64(e.size()),
+			Used: time.Unix(max(e.time, int64(row.used)*3600), 0), at: row.at,
+		})
 	}
 	slices.SortFunc(kept, func(a, b Kept) int {
 		return cmp.Or(a.Used.Compare(b.Used), cmp.Compare(a.Key, b.Key))
 	})
-	return kept, leftovers, nil
-}
-
-// ignoreGone: what another process removes meanwhile is not there, no more.
-func ignoreGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return kept
 }
 
 // PruneOptions say what may go. Both bounds hold.
@@ -79,28 +58,19 @@ type PruneOptions struct {
 }
 
 // Prune removes results, the least recently used first, and returns what went
-// (in a dry run: would go) and what stays. It needs no lock: a run that misses
-// one computes it again.
+// (in a dry run: would go) and what stays. A run that is at work meanwhile, and
+// misses one, computes it again; what it keeps may be lost, which costs the
+// same.
 func (c *Cache) Prune(o PruneOptions) (removed, left []Kept, err error) {
-	kept, leftovers, err := c.list()
-	if err != nil {
-		return nil, nil, err
+	if err := c.refresh(); err != nil {
+		return nil, nil, fmt.Errorf("prune the cache: %w", err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := c.entries()
 	var size int64
 	for _, k := range kept {
 		size += k.Bytes
-	}
-	var errs []error
-	remove := func(path string) bool {
-		if o.Dry {
-			return true
-		}
-		err := ignoreGone(os.Remove(path))
-		errs = append(errs, err)
-		return err == nil
-	}
-	for _, path := range leftovers {
-		remove(path)
 	}
 	for _, k := range kept {
 		old, full := c.now().Sub(k.Used) > o.OlderThan, size > o.MaxSize
@@ -108,26 +78,81 @@ func (c *Cache) Prune(o PruneOptions) (removed, left []Kept, err error) {
 			left = append(left, k)
 			continue
 		}
-		k.Task = c.taskOf(k.Key)
-		if !remove(c.path(k.Key)) {
-			left = append(left, k)
-			continue
-		}
 		removed = append(removed, k)
 		size -= k.Bytes
 	}
-	if err := errors.Join(errs...); err != nil {
-		return removed, left, fmt.Errorf("prune the cache: %w", err)
+	if o.Dry || c.journal == nil {
+		return removed, left, nil
+	}
+	if err := c.rewrite(left); err != nil {
+		return nil, kept, fmt.Errorf("prune the cache: %w", err)
 	}
 	return removed, left, nil
 }
 
-// taskOf reads whose result an entry is; "" if it is damaged.
-func (c *Cache) taskOf(key string) string {
-	var e entry
-	data, err := os.ReadFile(c.path(key))
-	if err != nil || json.Unmarshal(data, &e) != nil {
-		return ""
+// rewrite puts a journal in place that has only these results, and what each
+// task and file was last.
+func (c *Cache) rewrite(left []Kept) error {
+	unlock, err := c.lock()
+	if err != nil {
+		return err
 	}
-	return e.Task
+	defer unlock()
+	next, err := beginJournal(filepath.Join(c.dir, "journal.new"))
+	if err != nil {
+		return err
+	}
+	defer next.close()
+	stays := map[int64]bool{}
+	for _, k := range left {
+		stays[k.at] = true
+	}
+	var buf []byte
+	write := func(e entry, atLeast int) {
+		if buf = e.appendTo(buf); len(buf) >= atLeast {
+			err = errors.Join(err, next.append(buf))
+			buf = buf[:0]
+		}
+	}
+	_, _, errScan := c.journal.scan(int64(journalHeader), func(at int64, _ int, e entry) {
+		switch {
+		case e.kind != recordSuccess || stays[at]:
+			write(e, 1<<20)
+		case c.isLast(e.task, at): // why it ran last can still be told
+			e.value, e.state = nil, sum{}
+			write(e, 1<<20)
+		}
+	})
+	if len(buf) > 0 {
+		err = errors.Join(err, next.append(buf))
+	}
+	if err = errors.Join(errScan, err); err == nil {
+		err = os.Rename(next.file.Name(), c.journalPath())
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(next.file.Name()))
+	}
+	c.removeLeftovers()
+	return c.open()
+}
+
+func (c *Cache) isLast(task []byte, at int64) bool {
+	guess := -1
+	row, ok := c.task(task, &guess)
+	return ok && row.at == at
+}
+
+// leftoverAge is when a file with a name of its own was left behind by a
+// process that was killed while it wrote.
+const leftoverAge = 24 * time.Hour
+
+func (c *Cache) removeLeftovers() {
+	entries, _ := os.ReadDir(c.dir)
+	for _, e := range entries {
+		info, err := e.Info()
+		ours := strings.HasPrefix(e.Name(), ".index-") || strings.HasPrefix(e.Name(), ".journal-")
+		if err == nil && ours && c.now().Sub(info.ModTime()) > leftoverAge {
+			os.Remove(filepath.Join(c.dir, e.Name())) // else it is there the next time
+		}
+	}
 }

@@ -1,8 +1,8 @@
 package graph
 
 import (
+	"encoding/hex"
 	"encoding/json"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +11,7 @@ import (
 // Recorded is the record of a pure task's last success: all that its key is
 // made of.
 type Recorded struct {
-	Key     string
+	Key     string   // "" if it is not pure, or if its record is lost
 	Lines   []string // canonical; Key is the hash of them
 	Words   []string // the same in words, line by line
 	Seconds float64
@@ -21,26 +21,29 @@ type Recorded struct {
 // not pure has a success, but no lines and no key.
 func (c *Cache) Recorded(task string) (Recorded, bool) {
 	last, ok := c.lastOf(task)
-	if !ok || len(last.Record) == 0 {
-		return Recorded{Seconds: last.Seconds}, ok
+	r := Recorded{Seconds: float64(last.seconds)}
+	if lines := c.textOf(task, last.at); len(lines) > 0 {
+		r.Key, r.Lines = lines.key().String(), lines
 	}
-	r := Recorded{Key: last.Record.key(), Lines: last.Record, Seconds: last.Seconds}
-	for _, l := range last.Record {
+	for _, l := range r.Lines {
 		r.Words = append(r.Words, words(l))
 	}
-	return r, true
+	return r, ok
 }
 
 // Tasks returns the names of all tasks with a recorded success, sorted.
 func (c *Cache) Tasks() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	names := make([]string, 0, len(c.last))
-	for name := range c.last {
-		names = append(names, name)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	names := make([]string, 0, c.index.tasks+c.tail.tasks.len())
+	for i := range c.index.tasks {
+		names = append(names, string(c.index.name(i)))
+	}
+	for id := range int32(c.tail.tasks.len()) {
+		names = append(names, string(c.tail.tasks.bytes(id)))
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // words says a line of a record in words. A line of another form is told as it is.
@@ -69,6 +72,8 @@ func words(l string) string {
 		return "the file " + name + ": " + text
 	case "input":
 		return "the result of " + name + ": sha256 " + text
+	case "makes":
+		return "the file that it makes: " + name
 	}
 	return l
 }
@@ -85,16 +90,19 @@ const (
 
 // State says whether the result of a task for a key is in the cache and whole.
 func (c *Cache) State(task, key string) ResultState {
-	if !isDigest(key) {
+	var k digest
+	if n, err := hex.Decode(k[:], []byte(key)); err != nil || n != len(k) || len(key) != hex.EncodedLen(len(k)) {
 		return ResultMissing
 	}
-	if value, ok := c.get(task, key); ok && json.Valid(value) {
+	if e, ok := c.result(task, k); ok && json.Valid(e.value) {
 		return ResultKept
 	}
-	if _, err := os.Stat(c.path(key)); err != nil {
-		return ResultMissing
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if _, known := c.tail.keys[k]; known || len(c.index.findKey(k)) > 0 {
+		return ResultDamaged
 	}
-	return ResultDamaged
+	return ResultMissing
 }
 
 // isDigest says whether a text is a digest or a key: 64 hexadecimal digits.

@@ -25,22 +25,23 @@ func cacheIn(t testing.TB, dir string) *Cache {
 }
 
 // keyOf is the key of the result number i.
-func keyOf(i int) string { return digestValue([]byte{byte(i)}) }
+func keyOf(i int) digest { return digestValue([]byte{byte(i)}) }
+
+// success is an entry of a result, computed at a time.
+func success(task string, key digest, value string, at time.Time) entry {
+	return entry{kind: recordSuccess, task: []byte(task), key: key, digest: digestValue([]byte(value)), value: []byte(value), time: at.Unix()}
+}
 
 // filled is a cache with n results of one size, number i of use i days ago.
 func filled(t *testing.T, n int, now time.Time) *Cache {
 	t.Helper()
 	c := cacheIn(t, t.TempDir())
-	c.now = func() time.Time { return now }
+	now = now.Truncate(time.Second) // as exact as the journal is
 	for i := range n {
-		if err := c.put(fmt.Sprintf("h/t%d", i), keyOf(i), json.RawMessage(`"x"`)); err != nil {
-			t.Fatal(err)
-		}
-		used := now.AddDate(0, 0, -i)
-		if err := os.Chtimes(c.path(keyOf(i)), used, used); err != nil {
-			t.Fatal(err)
-		}
+		c.now = func() time.Time { return now.AddDate(0, 0, -i) }
+		ok(t, c.append(success(fmt.Sprintf("h/t%d", i), keyOf(i), `"x"`, now)))
 	}
+	c.now = func() time.Time { return now }
 	return c
 }
 
@@ -70,8 +71,8 @@ func TestPrune(t *testing.T) {
 		{"big", PruneOptions{OlderThan: ever, MaxSize: 2*size + 1}, []string{"h/t4", "h/t3", "h/t2"}},
 		{"just as big as allowed", PruneOptions{OlderThan: ever, MaxSize: 5 * size}, nil},
 		{"both", PruneOptions{OlderThan: 3 * day, MaxSize: 3 * size}, []string{"h/t4", "h/t3"}},
-		{"in use, though old", PruneOptions{OlderThan: 2 * day, MaxSize: huge, Keep: map[string]bool{keyOf(4): true}}, []string{"h/t3"}},
-		{"in use, though big", PruneOptions{OlderThan: ever, MaxSize: size, Keep: map[string]bool{keyOf(4): true, keyOf(0): true}},
+		{"in use, though old", PruneOptions{OlderThan: 2 * day, MaxSize: huge, Keep: map[string]bool{keyOf(4).String(): true}}, []string{"h/t3"}},
+		{"in use, though big", PruneOptions{OlderThan: ever, MaxSize: size, Keep: map[string]bool{keyOf(4).String(): true, keyOf(0).String(): true}},
 			[]string{"h/t3", "h/t2", "h/t1"}},
 		{"everything", PruneOptions{OlderThan: ever, MaxSize: 0}, []string{"h/t4", "h/t3", "h/t2", "h/t1", "h/t0"}},
 	}
@@ -83,7 +84,7 @@ func TestPrune(t *testing.T) {
 				if diff := cmp.Diff(test.want, tasksOf(removed)); diff != "" || err != nil || len(removed)+len(left) != 5 {
 					t.Fatalf("%v, %d left\n%s", err, len(left), diff)
 				}
-				kept, err := c.Entries()
+				kept, err := cacheIn(t, c.dir).Entries()
 				want := 5 - len(removed)
 				if test.o.Dry {
 					want = 5
@@ -99,15 +100,10 @@ func TestPrune(t *testing.T) {
 func TestPruneTakesLeftoversAndLeavesStrangers(t *testing.T) {
 	now := time.Now()
 	c := filled(t, 1, now)
-	folder := filepath.Dir(c.path(keyOf(0)))
-	old, young := filepath.Join(folder, "."+keyOf(0)+".json123"), filepath.Join(folder, "."+keyOf(0)+".json456")
-	for path, used := range map[string]time.Time{old: now.Add(-25 * time.Hour), young: now.Add(-time.Minute)} {
-		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, used, used); err != nil {
-			t.Fatal(err)
-		}
+	old, young, strange := filepath.Join(c.dir, ".index-123"), filepath.Join(c.dir, ".journal-456"), filepath.Join(c.dir, "notes")
+	for path, used := range map[string]time.Time{old: now.Add(-25 * time.Hour), young: now.Add(-time.Minute), strange: now.Add(-25 * time.Hour)} {
+		ok(t, os.WriteFile(path, []byte("half"), 0o600))
+		ok(t, os.Chtimes(path, used, used))
 	}
 	if _, left, err := c.Prune(PruneOptions{OlderThan: time.Hour, MaxSize: 1 << 40}); err != nil || len(left) != 1 {
 		t.Fatalf("%v, %v", left, err)
@@ -115,8 +111,10 @@ func TestPruneTakesLeftoversAndLeavesStrangers(t *testing.T) {
 	if _, err := os.Stat(old); err == nil {
 		t.Error("what a killed process left is still there")
 	}
-	if _, err := os.Stat(young); err != nil {
-		t.Error("what a process may be writing now was removed")
+	for _, path := range []string{young, strange} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error("what is not left over was removed:", err)
+		}
 	}
 }
 
@@ -129,43 +127,39 @@ func TestNoCacheIsEmpty(t *testing.T) {
 	}
 }
 
-// A hit keeps a result young, with one write a day at most; a dry run writes nothing.
+// A hit keeps a result young, to the day; a dry run writes nothing.
 func TestHitIsNoted(t *testing.T) {
 	tests := []struct {
 		name  string
-		age   time.Duration
+		later time.Duration
 		dry   bool
 		noted bool
 	}{
-		{"today", 23 * time.Hour, false, false},
-		{"yesterday", 25 * time.Hour, false, true},
+		{"an hour later", time.Hour, false, false},
+		{"the next day", 25 * time.Hour, false, true},
 		{"in a dry run", 25 * time.Hour, true, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := cacheIn(t, t.TempDir())
+			began := time.Now().Truncate(time.Hour)
+			c.now = func() time.Time { return began }
 			g := New()
 			pure(g, "h/x", constant("x"))
-			if _, err := g.Run(t.Context(), Options{Cache: c}); err != nil {
-				t.Fatal(err)
-			}
-			last, _ := c.Recorded("h/x")
-			now := time.Now().Truncate(time.Second)
-			written := now.Add(-test.age)
-			if err := os.Chtimes(c.path(last.Key), written, written); err != nil {
-				t.Fatal(err)
-			}
+			_, err := g.Run(t.Context(), Options{Cache: c})
+			ok(t, err)
+			now := began.Add(test.later)
 			c.now = func() time.Time { return now }
 			result, err := g.Run(t.Context(), Options{Cache: c, Dry: test.dry})
 			if err != nil || result.Counts[StatusCached] != 1 {
 				t.Fatal(err, result.Counts)
 			}
-			want := written
+			want := began
 			if test.noted {
 				want = now
 			}
-			if kept, err := c.Entries(); err != nil || !kept[0].Used.Equal(want) {
-				t.Errorf("last of use %v, want %v (%v)", kept[0].Used, want, err)
+			if kept, err := cacheIn(t, c.dir).Entries(); err != nil || len(kept) != 1 || !kept[0].Used.Equal(want) {
+				t.Errorf("last of use %v, want %v (%v)", kept, want, err)
 			}
 		})
 	}
@@ -196,15 +190,15 @@ func TestRecorded(t *testing.T) {
 		"the form of this record: roost-key-1",
 		"the task: h/second",
 		"roost's own code for this task: version 3",
-		"the file a b: executable " + digestValue([]byte("x")),
+		"the file a b: executable " + digestValue([]byte("x")).String(),
 		"the file none: missing",
-		"the result of h/first: sha256 " + digestValue([]byte(`"one"`)),
+		"the result of h/first: sha256 " + digestValue([]byte(`"one"`)).String(),
 		`the value "odd \" = \"": "a\nb"`,
 	}
 	if diff := cmp.Diff(want, got.Words); diff != "" || !ok {
 		t.Error(diff)
 	}
-	if len(got.Lines) != len(got.Words) || record(got.Lines).key() != got.Key {
+	if len(got.Lines) != len(got.Words) || record(got.Lines).key().String() != got.Key {
 		t.Errorf("the key is not of the lines: %q", got.Lines)
 	}
 	if look, ok := c.Recorded("h/look"); !ok || look.Key != "" {
@@ -224,14 +218,13 @@ func TestRecorded(t *testing.T) {
 		}
 	}
 	state(ResultKept)
-	if err := os.WriteFile(c.path(got.Key), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	state(ResultDamaged)
-	if err := os.Remove(c.path(got.Key)); err != nil {
+	if _, _, err := c.Prune(PruneOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	state(ResultMissing)
+	if again, _ := c.Recorded("h/second"); again.Key != got.Key {
+		t.Error("why it ran last is forgotten with its result")
+	}
 	if got := c.State("h/second", "../x"); got != ResultMissing {
 		t.Errorf("an odd key is %s", got)
 	}
@@ -259,8 +252,8 @@ func TestProcessesShareACache(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				for n := range 20 {
-					if got, want := string(result.states[n].raw), fmt.Sprintf("%q", fmt.Sprint(n, round)); got != want {
+				for n := range int32(20) {
+					if got, want := valueOf(result, n), fmt.Sprint(n, round); got != want {
 						t.Errorf("task %d is %s, want %s", n, got, want)
 					}
 				}
@@ -275,28 +268,28 @@ func TestProcessesShareACache(t *testing.T) {
 	all.Wait()
 }
 
-// What another process saved in the meantime is not lost.
-func TestSaveKeepsWhatOthersSaved(t *testing.T) {
+// What another process kept in the meantime is not lost, whoever makes the index.
+func TestSaveKeepsWhatOthersKept(t *testing.T) {
 	dir := t.TempDir()
 	a, b := cacheIn(t, dir), cacheIn(t, dir)
-	a.remember("a/x", lastRun{Seconds: 1})
-	b.remember("b/x", lastRun{Seconds: 2})
+	ok(t, a.append(success("a/x", keyOf(1), `"1"`, time.Now())))
+	ok(t, b.append(success("b/x", keyOf(2), `"2"`, time.Now())))
 	for _, c := range []*Cache{a, b} {
-		if err := c.Save(); err != nil {
-			t.Fatal(err)
-		}
+		c.index.hour = 0 // so that it is made anew
+		ok(t, c.save(&texts{}, &fileNames{}, nil))
 	}
-	if diff := cmp.Diff([]string{"a/x", "b/x"}, cacheIn(t, dir).Tasks()); diff != "" {
-		t.Error(diff)
+	again := cacheIn(t, dir)
+	if diff := cmp.Diff([]string{"a/x", "b/x"}, again.Tasks()); diff != "" || again.tail.records != 0 {
+		t.Error(diff, again.tail.records)
 	}
 }
 
-// FuzzParseEntry: no bytes pass for an entry but one of this task, key and version.
-func FuzzParseEntry(f *testing.F) {
-	key := keyOf(1)
-	for _, e := range []entry{
-		{Version: cacheVersion, Task: "h/x", Key: key, Value: json.RawMessage(`{"a":1}`), Digest: digestValue([]byte(`{"a":1}`))},
-		{Version: cacheVersion, Task: "h/y", Key: key, Digest: key},
+// FuzzParseRemoteEntry: no bytes pass for an entry but one of this task, key and version.
+func FuzzParseRemoteEntry(f *testing.F) {
+	key := keyOf(1).String()
+	for _, e := range []remoteEntry{
+		{Version: remoteVersion, Task: "h/x", Key: key, Digest: digestValue([]byte(`{"a":1}`)).String()},
+		{Version: remoteVersion, Task: "h/y", Key: key, Digest: key},
 		{Version: 2, Task: "h/x", Key: key},
 	} {
 		data, err := json.Marshal(e)
@@ -308,23 +301,8 @@ func FuzzParseEntry(f *testing.F) {
 	f.Add([]byte(`null`))
 	f.Add([]byte(`{"Version":1,"TASK":"h/x"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e, ok := parseEntry(data, "h/x", key)
-		if !ok {
-			return
-		}
-		if e.Task != "h/x" || e.Key != key || e.Version != cacheVersion {
+		if e, ok := parseRemoteEntry(data, "h/x", key); ok && (e.Task != "h/x" || e.Key != key || e.Version != remoteVersion) {
 			t.Fatalf("took %+v", e)
-		}
-		dir := t.TempDir()
-		c := cacheIn(t, dir)
-		if err := os.MkdirAll(filepath.Dir(c.path(key)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(c.path(key), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if value, ok := c.get("h/x", key); ok && (!json.Valid(value) || digestValue(value) != e.Digest) {
-			t.Fatalf("got %q", value)
 		}
 	})
 }
@@ -345,17 +323,19 @@ func FuzzWords(f *testing.F) {
 // What a hit costs: from this machine's folder, and from a server on it.
 func BenchmarkCacheGet(b *testing.B) {
 	value, _ := json.Marshal(map[string]string{"drv": "/nix/store/" + strings.Repeat("a", 60), "out": "/nix/store/" + strings.Repeat("b", 56)})
-	key := keyOf(1)
+	key := keyOf(1).String()
 	b.Run("local", func(b *testing.B) {
 		c := cacheIn(b, b.TempDir())
-		if err := c.put("h/eval", key, value); err != nil {
+		if err := c.append(success("h/eval", keyOf(1), string(value), time.Now())); err != nil {
+			b.Fatal(err)
+		}
+		if err := c.refresh(); err != nil {
 			b.Fatal(err)
 		}
 		for b.Loop() {
-			if _, ok := c.get("h/eval", key); !ok {
+			if _, ok := c.result("h/eval", keyOf(1)); !ok {
 				b.Fatal("a miss")
 			}
-			c.used(key)
 		}
 	})
 	s := newShelf(b)
@@ -365,7 +345,7 @@ func BenchmarkCacheGet(b *testing.B) {
 	}
 	for _, test := range []struct {
 		name, key string
-	}{{"remote", key}, {"remote miss", keyOf(2)}} {
+	}{{"remote", key}, {"remote miss", keyOf(2).String()}} {
 		b.Run(test.name, func(b *testing.B) {
 			for b.Loop() {
 				if _, ok := remote.get(b.Context(), "h/eval", test.key); ok != (test.key == key) {

@@ -80,7 +80,7 @@ func runCrashWorld(ctx context.Context, dir string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return crashWorld(dir).Run(ctx, Options{Cache: cache, Files: OpenFileMemo(filepath.Join(dir, "memo")), Jobs: 4})
+	return crashWorld(dir).Run(ctx, Options{Cache: cache, Jobs: 4})
 }
 
 // TestKilledAnywhere kills a run of 500 tasks at random moments. After one more
@@ -123,8 +123,8 @@ func TestKilledAnywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := result.Counts[StatusRan] + result.Counts[StatusCached] + result.Counts[StatusSatisfied]; got != len(result.states) {
-		t.Errorf("%v of %d tasks", result.Counts, len(result.states))
+	if got := result.Counts[StatusRan] + result.Counts[StatusCached] + result.Counts[StatusSatisfied]; got != len(result.run.marks) {
+		t.Errorf("%v of %d tasks", result.Counts, len(result.run.marks))
 	}
 	for chain := range crashChains {
 		noRepeat(t, filepath.Join(dir, fmt.Sprintf("c%02d", chain)))

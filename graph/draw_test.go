@@ -317,8 +317,8 @@ func TestSVG(t *testing.T) {
 func BenchmarkShape(b *testing.B) {
 	fleet := fleetGraph("/none", 2500)
 	Observe(fleet, "fleet/told", func(t *Task) func(context.Context) (int, error) {
-		for id := range fleet.tasks[:10000] {
-			t.lasts = append(t.lasts, id)
+		for id := range int32(10000) {
+			t.Finally(Ref[int]{id + 1})
 		}
 		return func(context.Context) (int, error) { return 0, nil }
 	})
@@ -327,7 +327,7 @@ func BenchmarkShape(b *testing.B) {
 		pure(chain, fmt.Sprintf("h/t%05d", i), constant(""), func(t *Task) {
 			for _, need := range []int{0, i - 1} {
 				if need >= 0 && need < i {
-					t.afters = appendID(t.afters, need)
+					t.After(Ref[int]{int32(need) + 1})
 				}
 			}
 		})

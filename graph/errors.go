@@ -107,12 +107,12 @@ func (e *RunError) OnlyRefused() bool {
 var ErrStopped = errors.New("the run was stopped before it was done")
 
 // statusOf sorts a task's error into how the task ended.
-func statusOf(err error) Status {
+func statusOf(err error) statusCode {
 	if _, ok := errors.AsType[*DeferredError](err); ok {
-		return StatusDeferred
+		return codeDeferred
 	}
 	if _, ok := errors.AsType[*RefusedError](err); ok {
-		return StatusRefused
+		return codeRefused
 	}
-	return StatusFailed
+	return codeFailed
 }

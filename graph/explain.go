@@ -23,18 +23,19 @@ type Difference struct {
 // Explain tells of the last success of a pure task.
 func (c *Cache) Explain(task string) (Explanation, bool) {
 	last, ok := c.lastOf(task)
-	if !ok || len(last.Record) == 0 {
+	lines := c.textOf(task, last.at)
+	if !ok || len(lines) == 0 {
 		return Explanation{}, false
 	}
-	e := Explanation{Key: last.Record.key(), Seconds: last.Seconds}
-	for head := range last.Record.byName() {
+	e := Explanation{Key: lines.key().String(), Seconds: float64(last.seconds)}
+	for head := range lines.byName() {
 		if word, _, _ := strings.Cut(head, " "); word != "form" && word != "task" {
 			e.Inputs = append(e.Inputs, plain(head))
 		}
 	}
 	slices.Sort(e.Inputs)
-	if len(last.Before) > 0 {
-		e.Changed = last.Record.differences(last.Before)
+	if before := c.textOf(task, last.before); len(before) > 0 {
+		e.Changed = lines.differences(before)
 	}
 	return e, true
 }

@@ -3,143 +3,296 @@ package graph
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
+	"unsafe"
 
-	"github.com/google/renameio/v2"
+	"github.com/zeebo/xxh3"
+	"golang.org/x/sys/unix"
 )
 
-// FileMemo remembers the digests of files, so that each content is read once.
-// A digest is believed while size, mtime, ctime, inode and device are the same,
-// and only if the file was already at rest when it was read: a file written in
-// the same tick as it was hashed could change again without a trace ("racy").
-//
-// It is safe for use by many goroutines.
-type FileMemo struct {
-	path string // "" = kept in memory only
-	now  func() time.Time
-
-	mu    sync.Mutex
-	known map[string]memo
-	dirty bool
+// fileNames are the files of a graph, each once, as what tasks read or make.
+type fileNames struct {
+	roots []string
+	paths texts // two bytes for the root's number, then the path below it
+	at    []byte
 }
 
-type memo struct {
-	Stat   stamp  `json:"s"`
-	Digest string `json:"d"`
-	Read   int64  `json:"r"` // when it was read, Unix nanoseconds
+// add returns the number of a file.
+func (f *fileNames) add(root, rel string) int32 {
+	return f.addBytes(root, unsafe.Slice(unsafe.StringData(rel), len(rel)))
+}
+
+func (f *fileNames) addBytes(root string, rel []byte) int32 {
+	at := len(f.roots) - 1
+	for at >= 0 && f.roots[at] != root { // the last is most likely the same
+		at--
+	}
+	if at < 0 {
+		at = len(f.roots)
+		f.roots = append(f.roots, root)
+	}
+	f.at = append(appendRoot(f.at[:0], at), rel...)
+	id, _ := f.paths.add(f.at)
+	return id
+}
+
+// appendRoot appends a root's number, as a file's name begins with it.
+func appendRoot(b []byte, root int) []byte { return append(b, byte(root), byte(root>>8)) }
+
+func (f *fileNames) root(id int32) int {
+	b := f.paths.bytes(id)
+	return int(b[0]) | int(b[1])<<8
+}
+
+// rel is a file's path below its root.
+func (f *fileNames) rel(id int32) []byte { return f.paths.bytes(id)[2:] }
+
+func (f *fileNames) path(id int32) string {
+	return filepath.Join(f.roots[f.root(id)], string(f.rel(id)))
+}
+
+// cleanRel is a path below a root in its one form.
+func cleanRel(rel string) string {
+	rel = path.Clean(filepath.ToSlash(rel))
+	for len(rel) > 1 && rel[0] == '/' {
+		rel = rel[1:]
+	}
+	return rel
+}
+
+// contentKind says what was found where a file should be.
+type contentKind uint8
+
+const (
+	notLooked contentKind = iota
+	regular
+	executable
+	missing
+	symlink
+)
+
+// content is what a file is: of a symlink, the digest is that of its target.
+type content struct {
+	kind   contentKind
+	digest digest
+}
+
+func (c content) String() string {
+	switch c.kind {
+	case executable:
+		return "executable " + hex.EncodeToString(c.digest[:])
+	case symlink:
+		return "link " + hex.EncodeToString(c.digest[:])
+	case missing:
+		return "missing"
+	}
+	return hex.EncodeToString(c.digest[:])
 }
 
 // stamp is what the file system says of a file without reading it.
 type stamp struct {
-	Size, Mtime, Ctime int64
-	Inode, Device      uint64
-	Mode               uint32
+	size, mtime, ctime int64
+	inode, device      uint64
+	mode               uint64
+}
+
+// sum stands for the stamp; it is never 0.
+func (s *stamp) sum() uint64 {
+	return xxh3.Hash(unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))) | 1
 }
 
 // rest is how long a file must have been untouched before its digest is
-// believed: the coarsest time stamps in use (FAT, some NFS) tick in 2 s.
+// believed: the coarsest time stamps in use (FAT, some NFS) tick in 2 s. A file
+// that was written in the tick in which it was read could change again without
+// a trace.
 const rest = 2 * time.Second
 
-const memoVersion = "roost-files-1"
-
-type memoFile struct {
-	Version string          `json:"version"`
-	Files   map[string]memo `json:"files"`
+func (s *stamp) atRest(read time.Time) bool {
+	return max(s.mtime, s.ctime)+int64(rest) < read.UnixNano()
 }
 
-// OpenFileMemo reads the memo kept at path. A memo that is missing, damaged or
-// of another version is begun anew: it costs time only.
-func OpenFileMemo(path string) *FileMemo {
-	m := &FileMemo{path: path, now: time.Now, known: map[string]memo{}}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return m
-	}
-	var f memoFile
-	if json.Unmarshal(data, &f) == nil && f.Version == memoVersion && f.Files != nil {
-		m.known = f.Files
-	}
-	return m
+const openFlags = syscall.O_RDONLY | syscall.O_CLOEXEC | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+// contents knows what the files of a graph are, and reads what it must. In a
+// run each file is looked at as often as it is asked for, and read only if the
+// file system says that it may have changed: size, mtime, ctime, inode, device
+// and mode tell. It is safe for use by many goroutines.
+type contents struct {
+	names  *fileNames
+	verify bool // believe no stamp: read everything
+	dirs   []int
+	errs   []error  // of opening a root
+	stamps []uint64 // by file: the sum of the stamp with which content was read; 0 = not to be believed
+	known  []content
+	fresh  []bool // read in this run, so that the cache does not know it yet
+	locks  [64]sync.Mutex
 }
 
-// Save writes the memo back if it has changed.
-func (m *FileMemo) Save() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.dirty || m.path == "" {
-		return nil
+func openContents(names *fileNames, verify bool) *contents {
+	n := names.paths.len()
+	c := &contents{
+		names: names, verify: verify, dirs: make([]int, len(names.roots)), errs: make([]error, len(names.roots)),
+		stamps: make([]uint64, n), known: make([]content, n), fresh: make([]bool, n),
 	}
-	data, err := json.Marshal(memoFile{memoVersion, m.known})
-	if err != nil {
-		return err
+	for i, root := range names.roots {
+		c.dirs[i], c.errs[i] = unix.Open(root, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
 	}
-	if err := renameio.WriteFile(m.path, data, 0o600); err != nil {
-		return fmt.Errorf("save the memo of file digests: %w", err)
-	}
-	m.dirty = false
-	return nil
+	return c
 }
 
-// Digest returns the digest of the content of root/rel and of its being
-// executable, "missing" if there is no such file, or the target of a symlink.
-func (m *FileMemo) Digest(root, rel string) (string, error) {
-	path := filepath.Join(root, filepath.FromSlash(rel))
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "missing", nil
+func (c *contents) close() {
+	for i, dir := range c.dirs {
+		if c.errs[i] == nil {
+			unix.Close(dir)
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		target, err := os.Readlink(path)
-		return "link " + target, err
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is %s: only files and symlinks can be inputs", path, info.Mode().Type())
-	}
-	now := stampOf(info)
-	m.mu.Lock()
-	known, ok := m.known[path]
-	m.mu.Unlock()
-	if ok && known.Stat == now && atRest(known) {
-		return known.Digest, nil
-	}
-	return m.read(path, now)
 }
 
-func atRest(k memo) bool {
-	return max(k.Stat.Mtime, k.Stat.Ctime)+int64(rest) < k.Read
+// news is the journal's record of a file, if the cache does not know it yet.
+func (c *contents) news(id int32) (entry, bool) {
+	lock := &c.locks[id%int32(len(c.locks))]
+	lock.Lock()
+	defer lock.Unlock()
+	if !c.fresh[id] {
+		return entry{}, false
+	}
+	c.fresh[id] = false
+	return entry{
+		kind: recordFile, root: []byte(c.names.roots[c.names.root(id)]), file: c.names.rel(id),
+		stamp: c.stamps[id], content: c.known[id].kind, digest: c.known[id].digest,
+	}, true
 }
 
-func (m *FileMemo) read(path string, before stamp) (string, error) {
-	began := m.now().UnixNano()
-	data, err := os.ReadFile(path)
+// buffers are what files are read into, one a reader.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// look says what a file is now.
+func (c *contents) look(id int32) (content, error) {
+	lock := &c.locks[id%int32(len(c.locks))]
+	lock.Lock()
+	defer lock.Unlock()
+	return c.lookAlone(id)
+}
+
+// lookAlone is look for a caller that has the file to itself.
+func (c *contents) lookAlone(id int32) (content, error) {
+	root := c.names.root(id)
+	if err := c.errs[root]; err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return c.found(id, content{kind: missing}, 0), nil
+		}
+		return content{}, fmt.Errorf("open %s: %w", c.names.roots[root], err)
+	}
+	name := c.names.paths.arena[c.names.paths.start(id)+2 : c.names.paths.ends[id]]
+	if !c.verify {
+		now, err := statAt(c.dirs[root], name)
+		if err == nil && c.known[id].kind != notLooked && c.stamps[id] == now.sum() {
+			return c.known[id], nil
+		}
+		if err == nil && now.mode&syscall.S_IFMT == syscall.S_IFLNK {
+			return c.readLink(id)
+		}
+		if err != nil {
+			return c.failed(id, err)
+		}
+	}
+	return c.read(id, c.dirs[root], name)
+}
+
+// found notes what a file is, and by which stamp it may be believed next time.
+func (c *contents) found(id int32, is content, stamp uint64) content {
+	if stamp != c.stamps[id] || is != c.known[id] {
+		c.fresh[id] = stamp != 0
+	}
+	c.known[id], c.stamps[id] = is, stamp
+	return is
+}
+
+func (c *contents) failed(id int32, err error) (content, error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return c.found(id, content{kind: missing}, 0), nil
+	case errors.Is(err, syscall.ELOOP): // what open says of a symlink
+		return c.readLink(id)
+	}
+	return content{}, &fs.PathError{Op: "look at", Path: c.names.path(id), Err: err}
+}
+
+func (c *contents) readLink(id int32) (content, error) {
+	target, err := os.Readlink(c.names.path(id))
 	if err != nil {
-		return "", err
+		return content{}, err
 	}
-	sum := sha256.Sum256(data)
-	digest := hex.EncodeToString(sum[:])
-	if before.Mode&0o111 != 0 {
-		digest = "executable " + digest
-	}
-	info, err := os.Lstat(path)
+	return c.found(id, content{symlink, sha256.Sum256([]byte(target))}, 0), nil
+}
+
+// read reads and digests a file. Its stamp is taken when all is read: what was
+// written meanwhile, or just before, makes it one that is not believed.
+func (c *contents) read(id int32, dir int, name []byte) (content, error) {
+	began := time.Now()
+	fd, err := openAt(dir, name)
 	if err != nil {
-		return "", err
+		return c.failed(id, err)
 	}
-	if stampOf(info) != before {
-		return "", fmt.Errorf("%s was changed while it was read; run again", path)
+	defer unix.Close(fd)
+	sum, err := digestOf(fd)
+	var st syscall.Stat_t
+	if err == nil || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EAGAIN) {
+		if errStat := syscall.Fstat(fd, &st); errStat != nil {
+			err = errStat
+		} else if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+			err = errors.New("only files and symlinks can be inputs")
+		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.known[path] = memo{before, digest, began}
-	m.dirty = true
-	return digest, nil
+	if err != nil {
+		return content{}, &fs.PathError{Op: "read", Path: c.names.path(id), Err: err}
+	}
+	is := content{regular, sum}
+	if st.Mode&0o111 != 0 {
+		is.kind = executable
+	}
+	now, believed := stampOf(&st), uint64(0)
+	if now.atRest(began) {
+		believed = now.sum()
+	}
+	return c.found(id, is, believed), nil
+}
+
+// digestOf is the SHA-256 of what an open file holds.
+func digestOf(fd int) (digest, error) {
+	buf := buffers.Get().(*[64 << 10]byte)
+	defer buffers.Put(buf)
+	n, err := readFull(fd, buf[:])
+	if err != nil || n < len(buf) {
+		return sha256.Sum256(buf[:max(n, 0)]), err
+	}
+	h := sha256.New()
+	for n > 0 && err == nil {
+		h.Write(buf[:n])
+		n, err = readFull(fd, buf[:])
+	}
+	return digest(h.Sum(nil)), err
+}
+
+// readFull reads until the buffer is full or the file ends.
+func readFull(fd int, buf []byte) (n int, err error) {
+	for n < len(buf) {
+		got, err := unix.Read(fd, buf[n:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || got == 0 {
+			return n, err
+		}
+		n += got
+	}
+	return n, nil
 }

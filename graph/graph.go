@@ -1,35 +1,76 @@
 package graph
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	dag "github.com/dominikbraun/graph"
 )
 
 // Graph is a set of declared tasks. Declare it in one goroutine; then Plan and
 // Run may be called any number of times, one at a time.
+//
+// It lies in a few flat pieces of memory: a task has a row, and its edges, files
+// and values stand in one piece each, task after task.
 type Graph struct {
-	tasks    []*Task
-	declared dag.Graph[string, *Task]
+	names    texts
+	rows     []row
+	codes    []code
+	rares    []rare
+	edges    []edge
+	fileUses []uint32 // a file's number, and whether it is read or made
+	files    fileNames
+	text     []byte // values, as lines of records
+
+	open     bool // a task is being declared
+	ordered  bool // there are edges by name
 	byName   []nameEdge
 	problems []error
 }
 
-type nameEdge struct{ task, needs string }
-
-// New returns an empty graph.
-func New() *Graph {
-	// Not PreventCycles: it searches once per edge (7 s at 10,000 tasks in
-	// v0.23.0). Cycles are found once, in compile.
-	return &Graph{declared: dag.New(func(t *Task) string { return t.name }, dag.Directed())}
+// row is a declared task. Where its edges, files and values end, those of the
+// next begin.
+type row struct {
+	edges, files, text uint32
+	code, at           int32 // which code, and the task's number among those that share it
+	rare               int32 // in Graph.rares, + 1
+	version            int32
+	heavy              bool
+	interruptible      bool
 }
 
+type nameEdge struct{ task, needs string }
+
+// fileUse is how a task uses a file.
+type fileUse uint8
+
+const (
+	reads fileUse = iota
+	makes
+)
+
+// edge leads to a task from one it needs, with its kind.
+type edge uint32
+
+type edgeKind uint8
+
+// The kinds of edges, the most binding first.
+const (
+	uses   edgeKind = iota // its value is needed before the task can be decided
+	afters                 // it must have ended well before the task may work
+	lasts                  // it must have ended, however, before the task may work
+	behind                 // if it works at all, then before the task
+)
+
+func makeEdge(need int32, kind edgeKind) edge { return edge(need)<<2 | edge(kind) }
+func (e edge) task() int32                    { return int32(e >> 2) }
+func (e edge) kind() edgeKind                 { return edgeKind(e & 3) }
+
+// New returns an empty graph.
+func New() *Graph { return &Graph{} }
+
 // Len returns how many tasks are declared.
-func (g *Graph) Len() int { return len(g.tasks) }
+func (g *Graph) Len() int { return len(g.rows) }
 
 // Order makes one task wait for another, both by name: for an edge that is
 // known by name only, such as "router before servers". Names that do not exist
@@ -38,186 +79,173 @@ func (g *Graph) Order(task, needs string) {
 	g.byName = append(g.byName, nameEdge{task, needs})
 }
 
-// hold puts a declared task into the library's graph, which knows names twice given.
-func (g *Graph) hold(t *Task) {
-	if group, step := splitName(t.name); group == "" || step == "" || strings.ContainsAny(t.name, " \t\n") {
-		g.problems = append(g.problems, fmt.Errorf("task name %q: want GROUP/STEP, without spaces", t.name))
+func (g *Graph) name(id int32) string { return g.names.string(id) }
+
+// declare declares one task with code of its own.
+func (g *Graph) declare(name string, kind Kind, declare func(*Task) code) int32 {
+	g.codes = append(g.codes, code{kind: kind})
+	own := int32(len(g.codes) - 1)
+	t := &Task{g: g, id: g.begin([]byte(name), own)}
+	c := declare(t)
+	c.kind = kind
+	g.codes[own] = c
+	g.open = false
+	return t.id + 1
+}
+
+// begin begins a task, and returns its id. Ids are places in rows and names.
+func (g *Graph) begin(name []byte, code int32) int32 {
+	if g.open {
+		panic("graph: task " + string(name) + " is declared while another one is")
 	}
-	if err := g.declared.AddVertex(t); err != nil {
-		if errors.Is(err, dag.ErrVertexAlreadyExists) {
-			err = fmt.Errorf("task %s is declared twice", t.name)
+	g.open = true
+	id, isNew := g.names.add(name)
+	if !isNew {
+		g.problems = append(g.problems, fmt.Errorf("task %s is declared twice", name))
+		// It gets a name that nobody can have, so that ids stay dense.
+		id, _ = g.names.add(fmt.Appendf(nil, "%s\n%d", name, len(g.rows)))
+	} else if !goodName(name) {
+		g.problems = append(g.problems, fmt.Errorf("task name %q: want GROUP/STEP, without spaces", name))
+	}
+	g.rows = append(g.rows, row{
+		edges: uint32(len(g.edges)), files: uint32(len(g.fileUses)), text: uint32(len(g.text)), code: code,
+	})
+	return id
+}
+
+// goodName says whether a name is GROUP/STEP, without white space.
+func goodName(name []byte) bool {
+	slash := -1
+	for i, c := range name {
+		switch {
+		case c == ' ' || c == '\t' || c == '\n':
+			return false
+		case c == '/' && slash < 0:
+			slash = i
 		}
-		g.problems = append(g.problems, err)
 	}
-	for _, need := range t.waitsFor() {
-		g.edge(g.tasks[need].name, t.name)
-	}
+	return slash > 0 && slash < len(name)-1
 }
 
-// waitsFor are the tasks an edge of any kind leads from.
-func (t *Task) waitsFor() []int { return slices.Concat(t.uses, t.afters, t.lasts, t.behind) }
+// reserve makes room for n tasks more.
+func (g *Graph) reserve(n int) { g.rows = slices.Grow(g.rows, n) }
 
-func (g *Graph) edge(from, to string) {
-	if err := g.declared.AddEdge(from, to); err != nil && !errors.Is(err, dag.ErrEdgeAlreadyExists) {
-		if errors.Is(err, dag.ErrVertexNotFound) {
-			err = fmt.Errorf("%s waits for %s: both must be declared", to, from)
-		}
-		g.problems = append(g.problems, err)
+func (g *Graph) row(id int32) *row     { return &g.rows[id] }
+func (g *Graph) codeOf(id int32) *code { return &g.codes[g.rows[id].code] }
+func (g *Graph) kind(id int32) Kind    { return g.codeOf(id).kind }
+
+var noRare rare
+
+func (g *Graph) rareOf(id int32) *rare {
+	if at := g.rows[id].rare; at != 0 {
+		return &g.rares[at-1]
 	}
+	return &noRare
 }
 
-// CycleError is a cycle in the graph: each task waits for the next, the last for the first.
-type CycleError struct{ Tasks []string }
-
-func (e *CycleError) Error() string {
-	return "tasks wait for each other in a circle: " + strings.Join(append(e.Tasks, e.Tasks[0]), " waits for ")
+// between is the part of one of the pieces that belongs to a task.
+func (g *Graph) between(id int32, where func(*row) uint32, end int) (from, to uint32) {
+	if int(id)+1 < len(g.rows) {
+		end = int(where(&g.rows[id+1]))
+	}
+	return where(&g.rows[id]), uint32(end)
 }
 
-// compiled is the graph in the form that runs: ids and slices, sorted so that
-// equal declarations give equal plans.
+func (g *Graph) needs(id int32) []edge {
+	from, to := g.between(id, func(r *row) uint32 { return r.edges }, len(g.edges))
+	return g.edges[from:to:to]
+}
+
+func (g *Graph) filesOf(id int32) []uint32 {
+	from, to := g.between(id, func(r *row) uint32 { return r.files }, len(g.fileUses))
+	return g.fileUses[from:to:to]
+}
+
+func (g *Graph) textOf(id int32) []byte {
+	from, to := g.between(id, func(r *row) uint32 { return r.text }, len(g.text))
+	return g.text[from:to:to]
+}
+
+// compiled is a valid graph, with what a run needs to know of it as a whole.
 type compiled struct {
-	tasks []*Task
-	needs [][]int // what edges of any kind lead from
-	users [][]int // the other way round
-	order []int   // grouped by host; within a group each task after what it needs
-	sinks []int   // tasks that nobody asks for: the goals, if none are named
+	*Graph
+	topo  []int32 // each task after what it needs; nil: ids are in that order
+	sinks []int32 // tasks that nobody asks for: the goals, if none are named
+
+	userStart []int32 // see users
+	userEdges []edge
+	planOrder []int32 // see order
 }
 
+// compile checks the graph. A Ref is known only when its task is declared, so
+// ids are in topological order and no circle can be; only edges by name can
+// make one.
 func (g *Graph) compile() (*compiled, error) {
-	for _, e := range g.byName {
-		g.edge(e.needs, e.task)
-	}
-	ids := make(map[string]int, len(g.tasks))
-	for _, t := range g.tasks {
-		ids[t.name] = t.id
-	}
-	for _, e := range g.byName {
-		from, okFrom := ids[e.needs]
-		to, okTo := ids[e.task]
-		if okFrom && okTo {
-			g.tasks[to].afters = appendID(g.tasks[to].afters, from)
-		}
-	}
-	g.byName = nil
+	forward := g.nameEdges()
 	if len(g.problems) > 0 {
 		return nil, fmt.Errorf("the task graph is not valid: %w", errors.Join(g.problems...))
 	}
-	c := &compiled{tasks: g.tasks, needs: make([][]int, len(g.tasks)), users: make([][]int, len(g.tasks))}
-	for id, t := range g.tasks {
-		for _, need := range t.waitsFor() {
-			c.needs[id] = appendID(c.needs[id], need)
-		}
-		for _, need := range c.needs[id] {
-			c.users[need] = append(c.users[need], id)
+	c := &compiled{Graph: g}
+	if forward {
+		if c.topo = c.kahn(); len(c.topo) < len(g.rows) {
+			return nil, c.cycle()
 		}
 	}
-	topo := c.topological()
-	if len(topo) < len(c.tasks) {
-		return nil, g.cycle()
-	}
-	asked := make([]bool, len(c.tasks))
-	for _, t := range c.tasks {
-		for _, need := range slices.Concat(t.uses, t.afters, t.lasts) {
-			asked[need] = true
+	asked := make([]bool, len(g.rows))
+	for _, e := range g.edges {
+		if e.kind() != behind {
+			asked[e.task()] = true
 		}
 	}
-	for id := range c.tasks {
-		if !asked[id] {
-			c.sinks = append(c.sinks, id)
+	for id, is := range asked {
+		if !is {
+			c.sinks = append(c.sinks, int32(id))
 		}
 	}
-	c.order = c.grouped(topo)
 	return c, nil
 }
 
-// topological is Kahn's order; it is short when there is a cycle. The library's
-// own sort is quadratic in v0.23.0 (29 s at 10,000 tasks).
-func (c *compiled) topological() []int {
-	waits := make([]int, len(c.tasks))
-	ready := make([]int, 0, len(c.tasks))
-	for id := range c.tasks {
-		if waits[id] = len(c.needs[id]); waits[id] == 0 {
-			ready = append(ready, id)
-		}
-	}
-	for i := 0; i < len(ready); i++ {
-		for _, user := range c.users[ready[i]] {
-			if waits[user]--; waits[user] == 0 {
-				ready = append(ready, user)
-			}
-		}
-	}
-	return ready
-}
-
-// grouped sorts by group, then by depth, then by name: the order of plans.
-func (c *compiled) grouped(topo []int) []int {
-	depth := make([]int, len(c.tasks))
-	for _, id := range topo {
-		for _, need := range c.needs[id] {
-			depth[id] = max(depth[id], depth[need]+1)
-		}
-	}
-	order := slices.Clone(topo)
-	slices.SortFunc(order, func(a, b int) int {
-		groupA, _ := splitName(c.tasks[a].name)
-		groupB, _ := splitName(c.tasks[b].name)
-		return cmp.Or(
-			cmp.Compare(groupA, groupB),
-			cmp.Compare(depth[a], depth[b]),
-			cmp.Compare(c.tasks[a].name, c.tasks[b].name))
-	})
-	return order
-}
-
-// cycle names one cycle, from the library's strongly connected components.
-func (g *Graph) cycle() error {
-	components, err := dag.StronglyConnectedComponents(g.declared)
-	if err != nil {
-		return fmt.Errorf("look for the cycle: %w", err)
-	}
-	adjacency, err := g.declared.AdjacencyMap()
-	if err != nil {
-		return fmt.Errorf("look for the cycle: %w", err)
-	}
-	var cycles [][]string
-	for _, component := range components {
-		slices.Sort(component)
-		_, self := adjacency[component[0]][component[0]]
-		if len(component) > 1 || self {
-			cycles = append(cycles, component)
-		}
-	}
-	slices.SortFunc(cycles, slices.Compare)
-	return &CycleError{Tasks: walk(cycles[0], adjacency)}
-}
-
-// walk finds a way through a component that comes back to its first task. Edges
-// lead from what is needed to who needs it, so the way is returned backwards.
-func walk(component []string, adjacency map[string]map[string]dag.Edge[string]) []string {
-	start := component[0]
-	from := map[string]string{}
-	queue := []string{start}
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
-		for _, next := range component {
-			if _, ok := adjacency[at][next]; !ok {
+// nameEdges puts the edges that are known by name among the others, and says
+// whether one of them leads from a task that was declared later.
+func (g *Graph) nameEdges() (forward bool) {
+	if len(g.byName) > 0 {
+		extra := make(map[int32][]edge)
+		for _, e := range g.byName {
+			task, need := g.names.find([]byte(e.task)), g.names.find([]byte(e.needs))
+			if task < 0 || need < 0 {
+				g.problems = append(g.problems, fmt.Errorf("%s waits for %s: both must be declared", e.task, e.needs))
 				continue
 			}
-			if next == start {
-				var path []string
-				for at != start {
-					path = append(path, at)
-					at = from[at]
-				}
-				return append([]string{start}, path...)
+			if added := makeEdge(need, afters); !slices.Contains(g.needs(task), added) && !slices.Contains(extra[task], added) {
+				extra[task] = append(extra[task], added)
 			}
-			if _, seen := from[next]; !seen {
-				from[next] = at
-				queue = append(queue, next)
+		}
+		all := make([]edge, 0, len(g.edges)+len(g.byName))
+		starts := make([]uint32, len(g.rows))
+		for id := range int32(len(g.rows)) {
+			starts[id] = uint32(len(all))
+			all = append(append(all, g.needs(id)...), extra[id]...)
+		}
+		for id, start := range starts {
+			g.rows[id].edges = start
+		}
+		g.edges, g.byName, g.ordered = all, nil, true
+	}
+	if !g.ordered {
+		return false
+	}
+	for id := range int32(len(g.rows)) {
+		for _, e := range g.needs(id) {
+			if e.task() >= id {
+				return true
 			}
 		}
 	}
-	return component
+	return false
+}
+
+// splitName splits "malphas/eval" into its group and its step.
+func splitName(name string) (group, step string) {
+	group, step, _ = strings.Cut(name, "/")
+	return group, step
 }

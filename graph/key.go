@@ -1,12 +1,17 @@
 package graph
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/zeebo/xxh3"
 )
 
 // record is the canonical text of all that a pure task's result depends on, a
@@ -17,38 +22,92 @@ type record []string
 // recordVersion is part of every key: raise it when the record's form changes.
 const recordVersion = "roost-key-1"
 
-// record writes the task's record from the digests of the values it uses.
-func (t *Task) record(files *FileMemo, digest func(id int) string, name func(id int) string) (record, error) {
-	r := record{
-		line("form", recordVersion, ""),
-		line("task", t.name, ""),
-		line("code version", "", fmt.Sprint(t.version)),
-	}
-	for _, v := range t.values {
-		r = append(r, line("value", v.name, v.text))
-	}
-	for _, f := range t.files {
-		sum, err := files.Digest(f.root, f.rel)
-		if err != nil {
-			return nil, err
+func parseRecord(text []byte) record { return strings.Split(string(text), "\n") }
+
+// recordText writes a pure task's record, from what the files are that it reads
+// and from the results of what it uses. What was declared counts, not in which
+// order.
+func (r *run) recordText(id int32, files []content) []byte {
+	b := make([]byte, 0, 512)
+	b = append(appendLine(b, "form", recordVersion, ""), '\n')
+	b = append(appendLine(b, "task", r.name(id), ""), '\n')
+	head := len(b)
+	b = append(b, `code version "" = "`...)
+	b = append(strconv.AppendInt(b, int64(r.rows[id].version), 10), "\"\n"...)
+	var hexes [2 * len(digest{})]byte
+	for _, use := range r.filesOf(id) {
+		rel := r.files.rel(int32(use >> 1))
+		if fileUse(use&1) == makes {
+			b = append(appendLine(b, "makes", rel, ""), '\n')
+			continue
 		}
-		r = append(r, line("file", f.rel, sum))
+		b = append(appendLine(b, "file", rel, files[0].String()), '\n')
+		files = files[1:]
 	}
-	for _, id := range t.uses {
-		r = append(r, line("input", name(id), digest(id)))
+	for _, e := range r.needs(id) {
+		if e.kind() == uses {
+			hex.Encode(hexes[:], r.digests[e.task()][:])
+			b = append(appendLine(b, "input", r.name(e.task()), hexes[:]), '\n')
+		}
 	}
-	slices.Sort(r[2:]) // what was declared, not in which order
-	return r, nil
+	b = append(b, r.textOf(id)...)
+	return sortLines(b, head)
 }
 
-// line writes one line of a record. Names and texts are quoted, so no line can
-// pass for another.
-func line(kind, name, text string) string { return fmt.Sprintf("%s %q = %q", kind, name, text) }
-
-func (r record) key() string {
-	sum := sha256.Sum256([]byte(strings.Join(r, "\n")))
-	return hex.EncodeToString(sum[:])
+// sortLines sorts the lines of b from head on, drops what is there twice, and
+// drops the last newline.
+func sortLines(b []byte, head int) []byte {
+	b = b[:len(b)-1]
+	sorted, last := true, []byte(nil)
+	for rest := b[head:]; sorted && len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte{'\n'})
+		sorted, last, rest = bytes.Compare(last, line) < 0, line, after
+	}
+	if sorted {
+		return b
+	}
+	lines := bytes.Split(b[head:], []byte{'\n'})
+	slices.SortFunc(lines, bytes.Compare)
+	lines = slices.CompactFunc(lines, bytes.Equal)
+	return append(b[:head:head], bytes.Join(lines, []byte{'\n'})...)
 }
+
+// state stands for all that a pure task's record is made of: it changes when
+// the record would, and costs a tenth of it. It never leaves this machine.
+func (r *run) state(id int32, files []content) sum {
+	var room [1024]byte
+	b := binary.LittleEndian.AppendUint32(room[:0], uint32(r.rows[id].version))
+	b = append(append(b, r.names.bytes(id)...), 0)
+	for _, use := range r.filesOf(id) {
+		b = append(append(b, r.files.rel(int32(use>>1))...), 0, byte(use&1))
+		if fileUse(use&1) == reads {
+			b = append(append(b, byte(files[0].kind)), files[0].digest[:]...)
+			files = files[1:]
+		}
+	}
+	for _, e := range r.needs(id) {
+		if e.kind() == uses {
+			b = append(append(b, r.names.bytes(e.task())...), 0)
+			b = append(b, r.digests[e.task()][:]...)
+		}
+	}
+	b = append(b, r.textOf(id)...)
+	return sum(xxh3.Hash128(b).Bytes())
+}
+
+// withMade is the state of a task that makes files, when it has made them.
+func (s sum) withMade(made []content) sum {
+	if len(made) == 0 {
+		return s
+	}
+	b := append(make([]byte, 0, 128), s[:]...)
+	for _, m := range made {
+		b = append(append(b, byte(m.kind)), m.digest[:]...)
+	}
+	return sum(xxh3.Hash128(b).Bytes())
+}
+
+func (r record) key() digest { return sha256.Sum256([]byte(strings.Join(r, "\n"))) }
 
 // maxReasons bounds how many differences a reason names.
 const maxReasons = 3
@@ -94,18 +153,36 @@ func plain(head string) string {
 		return "roost's own code for this task"
 	case "input":
 		return "the result of " + name
+	case "makes":
+		return "the output " + name
 	}
 	return name
 }
 
 // digestValue is the digest of a task's value: of its canonical JSON, in which
 // encoding/json sorts the keys of maps.
-func digestValue(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+func digestValue(data []byte) digest { return sha256.Sum256(data) }
+
+// digestMade is the digest of the result of a task that makes files.
+func digestMade(value []byte, made []content) digest {
+	d := digestValue(value)
+	if len(made) == 0 {
+		return d
+	}
+	b := append(make([]byte, 0, 128), d[:]...)
+	for _, m := range made {
+		b = append(append(b, byte(m.kind)), m.digest[:]...)
+	}
+	return sha256.Sum256(b)
 }
 
+// emptyStruct is what most values are that are nothing but the files made.
+var emptyStruct = json.RawMessage("{}")
+
 func encodeValue(v any) (json.RawMessage, error) {
+	if _, ok := v.(None); ok {
+		return emptyStruct, nil
+	}
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("the result is not a JSON value: %w", err)

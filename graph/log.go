@@ -14,7 +14,7 @@ import (
 // Outside a task it discards. The writer is safe for use by many goroutines.
 func Log(ctx context.Context) io.Writer {
 	if w, ok := ctx.Value(workingKey{}).(*working); ok {
-		return w.log
+		return &w.log
 	}
 	return io.Discard
 }
@@ -26,15 +26,13 @@ const (
 
 // taskLog cuts what a task writes into lines.
 type taskLog struct {
-	run  *run
-	task string
+	run *run
+	id  int32
 
 	mu   sync.Mutex
 	part []byte
 	tail []string
 }
-
-func newTaskLog(r *run, task string) *taskLog { return &taskLog{run: r, task: task} }
 
 func (l *taskLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -59,7 +57,7 @@ func (l *taskLog) line(text string) {
 	if len(l.tail) > tailLines {
 		l.tail = l.tail[1:]
 	}
-	l.run.events.log(l.task, text)
+	l.run.events.log(l.run.name(l.id), text)
 }
 
 // close sends what is left and returns the last lines.

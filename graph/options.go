@@ -2,6 +2,7 @@ package graph
 
 import (
 	"io"
+	"iter"
 	"time"
 )
 
@@ -15,13 +16,17 @@ type Options struct {
 	// run ends with a *StaleError and nothing is applied.
 	Expect  *Plan
 	Records bool // put into the plan what keys are made of
+	// NoPlan leaves Result.Plan and the plan.ready event out: nobody reads a plan
+	// of a hundred thousand tasks that are as they were.
+	NoPlan bool
 	// Fresh runs pure tasks although their result is known. Effects are checked
 	// as ever: a cache never decides about them.
 	Fresh bool
 	Jobs  int            // tasks at work at once; 0 = 64
 	Pools map[string]int // sizes of pools; a task heavier than its pool takes all of it
 	Cache *Cache         // nil = nothing is cached
-	Files *FileMemo      // nil = one for this run only
+	// Verify believes no time stamp: every file is read again.
+	Verify bool
 	// Remote is asked for what Cache has not, and is sent what is computed here;
 	// whoever opened it closes it after the run. nil = there is none.
 	Remote *RemoteCache
@@ -53,9 +58,6 @@ func (o *Options) fill() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Files == nil {
-		o.Files = OpenFileMemo("")
-	}
 }
 
 // Result is how a run ended.
@@ -63,21 +65,33 @@ type Result struct {
 	Plan   *Plan
 	Counts map[Status]int // of all declared tasks
 
-	tasks  map[string]int
-	states []node
+	run *run
 }
 
 // Status returns how the named task ended, and its reason.
 func (r *Result) Status(task string) (Status, string) {
-	id, ok := r.tasks[task]
-	if !ok {
+	id := r.run.names.find([]byte(task))
+	if id < 0 {
 		return "", ""
 	}
-	return r.states[id].status, r.states[id].reason
+	return statuses[r.run.marks[id].status], r.run.reason(id)
+}
+
+// Ended goes through the tasks that ended so, in the order in which they were
+// declared, with their reasons.
+func (r *Result) Ended(status Status) iter.Seq2[string, string] {
+	return func(yield func(task, reason string) bool) {
+		for id, m := range r.run.marks {
+			if statuses[m.status] == status && !yield(r.run.name(int32(id)), r.run.reason(int32(id))) {
+				return
+			}
+		}
+	}
 }
 
 // ValueOf returns the value of a task that ended well.
 func ValueOf[T any](r *Result, ref Ref[T]) (T, bool) {
-	v, ok := r.states[ref.taskID()].value.(T)
-	return v, ok
+	v, _ := r.run.value(ref.taskID())
+	value, ok := v.(T)
+	return value, ok
 }

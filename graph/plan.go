@@ -92,9 +92,3 @@ func (p *Plan) Write(w io.Writer, all bool) error {
 	}
 	return nil
 }
-
-// splitName splits "malphas/eval" into its group and its step.
-func splitName(name string) (group, step string) {
-	group, step, _ = strings.Cut(name, "/")
-	return group, step
-}

@@ -270,7 +270,7 @@ func (w *world) checkEnd(t *rapid.T, id int, x *worldTask, result *Result) {
 	if !ok {
 		t.Fatalf("%s ended %s, but something it uses cannot have", x.name, status)
 	}
-	if got := result.states[id].value; got != want {
+	if got := valueOf(result, int32(id)); got != want {
 		t.Fatalf("%s is %v, want %v", x.name, got, want)
 	}
 	if x.kind == KindEffect && x.world != want {

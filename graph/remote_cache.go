@@ -250,27 +250,28 @@ func (c *RemoteCache) Report() string {
 }
 
 // fetched looks whether another machine has computed a pure task's result. One
-// that cannot be used here is as good as none: it is computed as without.
-func (r *run) fetched(ctx context.Context, t *Task, out *outcome) bool {
-	raw, ok := r.o.Remote.get(ctx, t.name, out.key)
-	if !ok || out.accept(t, raw) != nil {
+// that cannot be used here is as good as none: it is computed as without. The
+// files that a task makes are not shared, so neither is its result.
+func (r *run) fetched(ctx context.Context, id int32, out *outcome) bool {
+	if r.makesFiles(id) {
+		return false
+	}
+	raw, ok := r.o.Remote.get(ctx, r.name(id), out.key.String())
+	if !ok || out.accept(r.codeOf(id), raw) != nil {
 		return false
 	}
 	r.o.Remote.tookOne()
 	if !r.o.Dry {
-		// One that cannot be kept is asked for again.
-		r.o.Cache.put(t.name, out.key, out.raw)
-		last, _ := r.o.Cache.lastOf(t.name)
-		r.o.Cache.remember(t.name, lastRun{Record: out.record, Seconds: last.Seconds})
+		r.keep(id, out, 0) // one that cannot be kept is asked for again
 	}
 	return true
 }
 
 // accept takes a value from a cache, if it can be used.
-func (o *outcome) accept(t *Task, raw json.RawMessage) error {
-	value, err := t.work.decode(raw)
-	if err == nil && t.work.valid != nil {
-		err = t.work.valid(value)
+func (o *outcome) accept(c *code, raw []byte) error {
+	value, err := c.decode(raw)
+	if err == nil && c.valid != nil {
+		err = c.valid(value)
 	}
 	if err != nil {
 		return err
@@ -278,6 +279,6 @@ func (o *outcome) accept(t *Task, raw json.RawMessage) error {
 	if raw, err = encodeValue(value); err != nil {
 		return err
 	}
-	o.done, o.value, o.raw = true, value, raw
+	o.done, o.value, o.raw, o.digest = true, value, raw, digestMade(raw, o.made)
 	return nil
 }

@@ -18,13 +18,33 @@ const (
 	headFirst       = 16 << 10 // bytes of a value that is worth a question before it is sent
 )
 
+// remoteEntry is what /ac/KEY holds. Task and Key are there to notice an answer
+// that does not belong to the question.
+type remoteEntry struct {
+	Version int    `json:"version"`
+	Task    string `json:"task"`
+	Key     string `json:"key"`
+	Digest  string `json:"digest"` // of the value
+}
+
+const remoteVersion = 1
+
+// parseRemoteEntry reads the entry of a task's key; anything else is as good as none.
+func parseRemoteEntry(data []byte, task, key string) (remoteEntry, bool) {
+	var e remoteEntry
+	if json.Unmarshal(data, &e) != nil || e.Version != remoteVersion || e.Task != task || e.Key != key {
+		return remoteEntry{}, false
+	}
+	return e, true
+}
+
 // fetch asks for the entry of a key and then for its value.
 func (c *RemoteCache) fetch(ctx context.Context, task, key string) (json.RawMessage, error) {
 	data, err := c.load(ctx, "/ac/"+key, maxRemoteRecord)
 	if err != nil {
 		return nil, err
 	}
-	e, ok := parseEntry(data, task, key)
+	e, ok := parseRemoteEntry(data, task, key)
 	if !ok || !isDigest(e.Digest) {
 		return nil, errors.New("what it has is no result of this task for this key")
 	}
@@ -32,7 +52,7 @@ func (c *RemoteCache) fetch(ctx context.Context, task, key string) (json.RawMess
 	if err != nil { // missing too: the server has thrown it away
 		return nil, err
 	}
-	if digestValue(value) != e.Digest || !json.Valid(value) {
+	if digestValue(value).String() != e.Digest || !json.Valid(value) {
 		return nil, errors.New("a value is not what its digest says")
 	}
 	return value, nil
@@ -41,8 +61,8 @@ func (c *RemoteCache) fetch(ctx context.Context, task, key string) (json.RawMess
 // send sends the value before the entry that names it: nobody finds an entry
 // whose value is still on its way.
 func (c *RemoteCache) send(ctx context.Context, task, key string, value json.RawMessage) error {
-	digest := digestValue(value)
-	data, err := json.Marshal(entry{Version: cacheVersion, Task: task, Key: key, Digest: digest})
+	digest := digestValue(value).String()
+	data, err := json.Marshal(remoteEntry{Version: remoteVersion, Task: task, Key: key, Digest: digest})
 	if err != nil {
 		return err
 	}

@@ -143,9 +143,10 @@ func runPair(t *testing.T, remote *RemoteCache, o Options, valid func(string) er
 		t.Fatal(err)
 	}
 	remote.Close()
-	for i := range result.states {
-		n := &result.states[i]
-		states = append(states, fmt.Sprintf("%s %s", n.status, n.raw))
+	for i, m := range result.run.marks {
+		raw, err := encodeValue(valueOf(result, int32(i)))
+		ok(t, err)
+		states = append(states, fmt.Sprintf("%s %s", statuses[m.status], raw))
 	}
 	return ran, states
 }
@@ -462,8 +463,8 @@ func TestRemoteRedirectIsNotFollowed(t *testing.T) {
 func TestRemoteHugeValue(t *testing.T) {
 	s := newShelf(t)
 	value, _ := json.Marshal(strings.Repeat("x", maxRemoteValue))
-	digest := digestValue(value)
-	data, _ := json.Marshal(entry{Version: cacheVersion, Task: "h/eval", Key: digest, Digest: digest})
+	digest := digestValue(value).String()
+	data, _ := json.Marshal(remoteEntry{Version: remoteVersion, Task: "h/eval", Key: digest, Digest: digest})
 	s.held["/ac/"+digest], s.held["/cas/"+digest] = data, value
 	remote := openRemote(t, s.URL, RemoteOptions{})
 	if _, ok := remote.get(t.Context(), "h/eval", digest); ok {
@@ -479,7 +480,7 @@ func TestRemoteHugeValue(t *testing.T) {
 func TestRemoteAsksBeforeItSendsMuch(t *testing.T) {
 	s := newShelf(t)
 	value, _ := json.Marshal(strings.Repeat("x", headFirst))
-	for _, key := range []string{digestValue([]byte("a")), digestValue([]byte("b"))} {
+	for _, key := range []string{digestValue([]byte("a")).String(), digestValue([]byte("b")).String()} {
 		remote := openRemote(t, s.URL, RemoteOptions{})
 		remote.put("h/eval", key, value)
 		remote.Close()
@@ -501,13 +502,13 @@ func TestRemoteCloseGivesUp(t *testing.T) {
 	s.breaks(hang)
 	remote := openRemote(t, s.URL, RemoteOptions{Timeout: 50 * time.Millisecond})
 	for i := range 3 * remoteUploads {
-		remote.put("h/eval", digestValue([]byte{byte(i)}), json.RawMessage("1"))
+		remote.put("h/eval", digestValue([]byte{byte(i)}).String(), json.RawMessage("1"))
 	}
 	remote.Close()
 	if !strings.Contains(remote.Report(), "24 not sent") {
 		t.Error(remote.Report())
 	}
-	remote.put("h/eval", digestValue(nil), json.RawMessage("1")) // neither blocks nor panics
+	remote.put("h/eval", digestValue(nil).String(), json.RawMessage("1")) // neither blocks nor panics
 }
 
 func TestRemoteToken(t *testing.T) {
@@ -592,12 +593,11 @@ func TestRemoteNeverChangesARun(t *testing.T) {
 			}
 			var all []string
 			for i, x := range w.tasks {
-				n := &result.states[i]
-				status := n.status
+				status := statuses[result.run.marks[i].status]
 				if status == StatusCached {
 					status = StatusRan
 				}
-				all = append(all, fmt.Sprint(x.name, " ", status, " ", n.value, " ", x.world))
+				all = append(all, fmt.Sprint(x.name, " ", status, " ", valueOf(result, int32(i)), " ", x.world))
 			}
 			return all
 		}

@@ -10,16 +10,16 @@ import (
 // tryAgain lets a task that failed for the moment work once more, later. Until
 // then it holds neither lanes nor pools.
 func (r *run) tryAgain(out outcome) bool {
-	n, t := &r.nodes[out.id], r.tasks[out.id]
+	n := &r.nodes[out.id]
 	_, transient := errors.AsType[*TransientError](out.err)
-	if out.deciding || !transient || n.attempt > t.retries || r.retried >= r.o.Retries || r.closing() {
+	if out.deciding || !transient || int(n.attempt) > r.rareOf(out.id).retries || r.retried >= r.o.Retries || r.closing() {
 		return false
 	}
 	r.retried++
-	wait := pause(n.attempt)
-	n.phase = queued // not decided: what ends meanwhile must not move it on a second time
+	wait := pause(int(n.attempt))
+	r.marks[out.id].phase = queued // not decided: what ends meanwhile must not move it on a second time
 	r.events.send(Event{
-		Kind: TaskRetrying, Task: t.name, TaskKind: t.kind, Attempt: n.attempt,
+		Kind: TaskRetrying, Task: r.name(out.id), TaskKind: r.kind(out.id), Attempt: int(n.attempt),
 		Error: out.err.Error(), Seconds: wait.Seconds(),
 	})
 	stop := r.over
@@ -35,13 +35,12 @@ func (r *run) tryAgain(out outcome) bool {
 // tryAlone lets a task that ran out of a bounded resource work once more, with
 // the pool to itself.
 func (r *run) tryAlone(out outcome) bool {
-	n, t := &r.nodes[out.id], r.tasks[out.id]
 	short, ok := errors.AsType[*ExhaustedError](out.err)
-	if !ok || out.deciding || n.alone != "" || r.o.Pools[short.Pool] == 0 || r.closing() {
+	if !ok || out.deciding || r.alone[out.id] != "" || r.o.Pools[short.Pool] == 0 || r.closing() {
 		return false
 	}
-	n.alone = short.Pool
-	r.events.send(Event{Kind: TaskRetrying, Task: t.name, TaskKind: t.kind, Attempt: n.attempt, Error: out.err.Error()})
+	r.alone[out.id] = short.Pool
+	r.events.send(Event{Kind: TaskRetrying, Task: r.name(out.id), TaskKind: r.kind(out.id), Attempt: int(int(r.nodes[out.id].attempt)), Error: out.err.Error()})
 	r.enqueue(out.id)
 	return true
 }

@@ -2,10 +2,11 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -13,10 +14,11 @@ import (
 )
 
 // phase is where a task stands in a run.
-type phase int
+type phase uint8
 
 const (
 	idle     phase = iota // nobody has asked for it
+	asking                // it asks for what it needs
 	waiting               // asked for; waits for the values it uses
 	deciding              // its key or its check is being worked out
 	decided               // it must work; waits for what it comes After
@@ -25,57 +27,83 @@ const (
 	ended
 )
 
-// node is the state of one task in one run. The scheduler's goroutine owns it,
-// but for value, which its users read after it has ended.
-type node struct {
-	phase    phase
-	stalled  bool // it cannot end before the plan is whole
-	decision Decision
-	reason   string
-	cause    string
-	key      string
-	record   record
-	priority float64 // seconds of the longest way from here to the end
-	expect   float64
-
-	status  Status
-	value   any
-	raw     json.RawMessage
-	digest  string
-	err     error
-	blames  []int              // it ended because of one of these needs
-	learned map[string]int     // what it used of measured pools when it last ran
-	alone   string             // the pool it ran out of, and now has to itself
-	attempt int                // how often it has worked
-	stopped context.CancelFunc // while at work
+// mark is how a task stands: what most of a run's looks at it ask for.
+type mark struct {
+	phase   phase
+	flags   flags
+	status  statusCode
+	decided decisionCode
 }
 
-// run is one run of a graph. All its methods belong to the scheduler's goroutine.
+type flags uint8
+
+const (
+	same     flags = 1 << iota // it and all it uses are as they were: its result is known
+	stalled                    // it cannot end before the plan is whole
+	told                       // its decision was sent by who works on it
+	byUses                     // it ended because of one of the values it uses
+	byAfters                   // it ended because of one of those it comes after
+	reserved                   // it holds its lanes and pools already
+)
+
+// node is what else a run knows of a task. Only tasks that are not the same as
+// last time have much to say.
+type node struct {
+	reason           string
+	cause            int32 // the task to blame + 1; 0 = none
+	needs, rest      int32 // how many it uses, or comes after, have not ended
+	attempt          int32 // how often it has worked
+	priority, expect float32
+	value            any
+}
+
+// run is one run of a graph. All its methods belong to the scheduler's
+// goroutine, unless they say otherwise. What it writes of a task (digest, value)
+// is read by workers only for tasks that use it, after it has ended.
 type run struct {
 	*compiled
-	o      Options
-	events *events
-	nodes  []node
+	o        Options
+	events   *events
+	contents *contents
+	marks    []mark
+	nodes    []node
+	keys     []digest // of pure tasks that were decided one by one, and of effects
+	digests  []digest // of results: of this run, or before it is decided of the last
+	cached   []int32  // their rows in the cache, noRow if it has none
+	opened   int      // as it was opened then
+	at       []int64  // where the journal, as it was then, has the results of tasks that are the same
+	journal  *journal
+
+	// What few tasks have at a time.
+	texts   map[int32][]byte // records of tasks that must work, or that the plan shows
+	states  map[int32]sum
+	errs    map[int32]error
+	learned map[int32]map[string]int // what a task used of measured pools when it last ran
+	alone   map[int32]string         // the pool it ran out of, and now has to itself
+	stops   map[int32]context.CancelFunc
 
 	open     int // demanded tasks that the plan waits for: neither ended nor stalled
 	running  int
 	failures int
 	retried  int
 	planned  bool
-	stopping bool   // by the context or Abort
-	stale    error  // the plan differs from the one to follow
-	gaveUp   string // why nothing new may begin, though nobody stopped the run
+	stopping bool        // by the context or Abort
+	halt     atomic.Bool // closing, for workers
+	stale    error       // the plan differs from the one to follow
+	gaveUp   string      // why nothing new may begin, though nobody stopped the run
 	plan     *Plan
 
-	toDecide []int // ready to decide
-	toWork   []int // ready to work, longest way first
+	toDecide heap // ready to decide
+	toWork   heap // ready to work
+	parked   map[string]*heap
 	lanes    map[string]bool
 	pools    map[string]int // units taken
 	results  chan outcome
 	workers  *pool.Pool
-	sleeping map[int]*time.Timer // tasks that wait for their next attempt
-	awake    chan int
+	sleeping map[int32]*time.Timer // tasks that wait for their next attempt
+	awake    chan int32
 	over     chan struct{} // closed when the loop has ended
+	loaded   sync.Map      // values of tasks that are the same, as far as somebody read them
 }
 
 // Plan decides every task and changes nothing: Run with Options.Dry.
@@ -98,21 +126,32 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{
-		compiled: c, o: o, nodes: make([]node, len(c.tasks)),
-		events: newEvents(o), lanes: map[string]bool{}, pools: map[string]int{},
-		results: make(chan outcome, o.Jobs), workers: pool.New().WithMaxGoroutines(o.Jobs),
-		sleeping: map[int]*time.Timer{}, awake: make(chan int), over: make(chan struct{}),
+	if err := o.Cache.refresh(); err != nil {
+		return nil, fmt.Errorf("read the cache: %w", err)
 	}
+	n := len(c.rows)
+	r := &run{
+		compiled: c, o: o, events: newEvents(o), contents: openContents(&g.files, o.Verify),
+		marks: make([]mark, n), nodes: make([]node, n), keys: make([]digest, n), digests: make([]digest, n),
+		texts: map[int32][]byte{}, states: map[int32]sum{}, errs: map[int32]error{}, learned: map[int32]map[string]int{},
+		alone: map[int32]string{}, stops: map[int32]context.CancelFunc{}, parked: map[string]*heap{},
+		lanes: map[string]bool{}, pools: map[string]int{},
+		results: make(chan outcome, o.Jobs), workers: pool.New().WithMaxGoroutines(o.Jobs),
+		sleeping: map[int32]*time.Timer{}, awake: make(chan int32), over: make(chan struct{}),
+	}
+	defer r.contents.close()
+	r.toDecide.run, r.toWork.run = r, r
 	goals, err := r.goals()
 	if err != nil {
 		return nil, err
 	}
 	info := o.Info
-	info.Tasks, info.Dry = len(c.tasks), o.Dry
+	info.Tasks, info.Dry = n, o.Dry
 	began := o.Now()
 	r.events.send(Event{Kind: RunStarted, Run: &info})
-	r.setPriorities()
+	if r.lookAtAll(ctx) < n {
+		r.setPriorities()
+	}
 	for _, id := range goals {
 		r.demand(id)
 	}
@@ -120,13 +159,13 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 	return r.finish(o.Now().Sub(began))
 }
 
-func (r *run) goals() ([]int, error) {
+func (r *run) goals() ([]int32, error) {
 	if len(r.o.Goals) == 0 {
 		return r.sinks, nil
 	}
-	var goals []int
+	var goals []int32
 	for _, name := range r.o.Goals {
-		id := slices.IndexFunc(r.tasks, func(t *Task) bool { return t.name == name })
+		id := r.names.find([]byte(name))
 		if id < 0 {
 			return nil, fmt.Errorf("no task is called %q", name)
 		}
@@ -138,15 +177,22 @@ func (r *run) goals() ([]int, error) {
 // setPriorities computes the longest way from each task to the end, by what
 // the tasks took when they last ran.
 func (r *run) setPriorities() {
-	for id, t := range r.tasks {
-		if last, ok := r.o.Cache.lastOf(t.name); ok {
-			r.nodes[id].expect, r.nodes[id].learned = last.Seconds, last.Used
+	for id := range r.nodes {
+		row, ok := r.lastOf(int32(id))
+		if !ok {
+			continue
+		}
+		r.nodes[id].expect = row.seconds
+		for _, p := range r.rareOf(int32(id)).pools {
+			if p.measured {
+				r.learned[int32(id)] = r.o.Cache.usedBy(row)
+			}
 		}
 	}
-	for _, id := range slices.Backward(r.topological()) {
+	for id := range r.backwards() {
 		n := &r.nodes[id]
-		for _, user := range r.users[id] {
-			n.priority = max(n.priority, r.nodes[user].priority)
+		for _, user := range r.users(id) {
+			n.priority = max(n.priority, r.nodes[user.task()].priority)
 		}
 		n.priority += n.expect
 	}
@@ -185,11 +231,12 @@ func (r *run) loop(ctx context.Context) {
 			abort = nil
 			r.stopping = true
 			stopEffects()
-			for id := range r.nodes {
-				if r.nodes[id].stopped != nil {
-					r.nodes[id].stopped()
-				}
+			for _, stop := range r.stops {
+				stop()
 			}
+		}
+		if r.closing() {
+			r.halt.Store(true)
 		}
 	}
 	r.workers.Wait()
@@ -202,137 +249,109 @@ func (r *run) loop(ctx context.Context) {
 // closing says that nothing new may begin.
 func (r *run) closing() bool { return r.stopping || r.gaveUp != "" }
 
-// idle says that nothing is left that could start: in a dry run, once the plan
-// is whole, what waits to work stays planned.
+// idle says that nothing is left that could start: what is parked then waits
+// for what will not come, as an effect does in a dry run.
 func (r *run) idle() bool {
-	return len(r.toDecide) == 0 && len(r.sleeping) == 0 && (len(r.toWork) == 0 || r.o.Dry && r.planned)
+	return len(r.toDecide.ids) == 0 && len(r.sleeping) == 0 && len(r.toWork.ids) == 0 && (r.planned || r.open > 0)
 }
 
 // start submits what may start now, and notices that the plan is whole.
 func (r *run) start(ctx, working context.Context) {
-	for len(r.toDecide) > 0 && r.running < r.o.Jobs {
-		id := r.toDecide[0]
-		r.toDecide = r.toDecide[1:]
-		r.nodes[id].phase = deciding
+	for len(r.toDecide.ids) > 0 && r.running < r.o.Jobs {
+		id := r.toDecide.pop()
+		r.marks[id].phase = deciding
+		if r.mayGoOn(id) && r.obstacle(id) == "" {
+			r.take(id, +1)
+			r.marks[id].flags |= reserved
+		}
 		r.submit(ctx, id, r.decide)
 	}
 	if r.open == 0 && !r.planned {
-		r.settleBlame()
-		r.planned = true
-		r.plan = r.makePlan()
-		r.events.send(Event{Kind: PlanReady, Plan: r.plan})
-		if r.o.Expect != nil {
-			if r.stale = r.plan.moved(r.o.Expect); r.stale != nil {
-				r.gaveUp = "the plan it was to follow is stale"
-				return
-			}
+		r.whole()
+		if r.gaveUp != "" {
+			return
 		}
 	}
-	for i := 0; i < len(r.toWork) && r.running < r.o.Jobs; {
-		id := r.toWork[i]
-		if !r.mayWork(id) {
-			i++
+	for len(r.toWork.ids) > 0 && r.running < r.o.Jobs {
+		id := r.toWork.pop()
+		if why := r.obstacle(id); why != "" {
+			r.park(id, why)
 			continue
 		}
-		r.toWork = slices.Delete(r.toWork, i, i+1)
 		r.take(id, +1)
-		t := r.tasks[id]
-		r.nodes[id].phase = atWork
+		r.marks[id].phase = atWork
 		r.nodes[id].attempt++
-		r.events.send(Event{Kind: TaskStarted, Task: t.name, TaskKind: t.kind, Attempt: r.nodes[id].attempt})
-		if t.kind == KindEffect && !t.interruptible {
-			r.submit(working, id, r.work)
-		} else {
-			r.submit(ctx, id, r.work)
+		r.events.send(Event{Kind: TaskStarted, Task: r.name(id), TaskKind: r.kind(id), Attempt: int(r.nodes[id].attempt)})
+		decided := outcome{id: id, key: r.keys[id], text: r.texts[id], state: r.states[id]}
+		under := ctx
+		if r.kind(id) == KindEffect && !r.row(id).interruptible {
+			under = working
 		}
+		r.submit(under, id, func(ctx context.Context, _ int32) outcome { return r.work(ctx, decided) })
 	}
 }
 
+// whole notes that every demanded task has a decision.
+func (r *run) whole() {
+	r.settleBlame()
+	r.planned = true
+	if !r.o.NoPlan {
+		r.plan = r.makePlan()
+		r.events.send(Event{Kind: PlanReady, Plan: r.plan})
+	}
+	if r.o.Expect != nil {
+		if r.stale = r.plan.moved(r.o.Expect); r.stale != nil {
+			r.gaveUp = "the plan it was to follow is stale"
+			return
+		}
+	}
+	r.unpark(forPlan)
+}
+
 // submit hands a task to the pool. There is always room: running < Jobs.
-func (r *run) submit(ctx context.Context, id int, do func(context.Context, int) outcome) {
+func (r *run) submit(ctx context.Context, id int32, do func(context.Context, int32) outcome) {
 	ctx, cancel := context.WithCancel(ctx)
-	r.nodes[id].stopped = cancel
+	r.stops[id] = cancel
 	r.running++
 	r.workers.Go(func() { r.results <- do(ctx, id) })
 }
 
-// mayWork says whether a queued task may start: an effect only when the plan is
-// whole, in a dry run only what planning needs, and only if lanes and pools are free.
-func (r *run) mayWork(id int) bool {
-	t := r.tasks[id]
-	if t.kind == KindEffect && (!r.planned || r.o.Dry) || t.heavy && (r.o.Dry || r.o.Expect != nil && !r.planned) {
-		return false
-	}
-	for _, first := range t.behind {
-		if n := &r.nodes[first]; n.phase != idle && n.phase != ended {
-			return false
-		}
-	}
-	for _, lane := range t.lanes {
-		if r.lanes[lane] {
-			return false
-		}
-	}
-	for _, p := range t.pools {
-		if size, bounded := r.o.Pools[p.pool]; bounded && r.pools[p.pool] > 0 && r.pools[p.pool]+r.units(id, p) > size {
-			return false
-		}
-	}
-	return true
-}
-
-// take takes (+1) or gives back (-1) the lanes and pools of a task.
-func (r *run) take(id, sign int) {
-	for _, lane := range r.tasks[id].lanes {
-		r.lanes[lane] = sign > 0
-	}
-	for _, p := range r.tasks[id].pools {
-		r.pools[p.pool] += sign * r.units(id, p)
-	}
-}
-
-// units is what a task takes of a pool.
-func (r *run) units(id int, p weight) int {
-	n := &r.nodes[id]
-	if n.alone == p.pool {
-		return r.o.Pools[p.pool]
-	}
-	if used := n.learned[p.pool]; p.measured && used > 0 {
-		return used
-	}
-	return p.n
-}
-
 // finish ends what never ran, and sums up.
 func (r *run) finish(took time.Duration) (*Result, error) {
-	for _, id := range r.order {
-		n := &r.nodes[id]
+	for id := range r.marks {
+		id := int32(id)
+		m, n := &r.marks[id], &r.nodes[id]
 		switch {
-		case n.phase == ended:
-		case n.phase == idle:
-			n.status = StatusUnneeded
+		case m.phase == ended:
+		case m.phase == idle:
+			m.status = codeUnneeded
 		case r.stopping:
-			r.settle(id, StatusCancelled, "the run was stopped first", "")
+			r.settle(id, codeCancelled, "the run was stopped first", 0)
 		case r.gaveUp != "":
-			r.settle(id, StatusCancelled, r.gaveUp, "")
+			r.settle(id, codeCancelled, r.gaveUp, 0)
 		case r.o.Dry:
-			r.settle(id, StatusPlanned, n.reason, n.cause)
+			r.settle(id, codePlanned, n.reason, n.cause)
 		default:
-			return nil, fmt.Errorf("a bug in roost: %s can neither run nor end", r.tasks[id].name)
+			return nil, fmt.Errorf("a bug in roost: %s can neither run nor end", r.name(id))
 		}
 	}
 	r.settleBlame()
-	if r.plan == nil {
+	if r.plan == nil && !r.o.NoPlan {
 		r.plan = r.makePlan()
 	}
-	result := &Result{Plan: r.plan, Counts: map[Status]int{}, tasks: map[string]int{}, states: r.nodes}
-	for id, t := range r.tasks {
-		result.tasks[t.name] = id
-		result.Counts[r.nodes[id].status]++
+	result := &Result{Plan: r.plan, Counts: map[Status]int{}, run: r}
+	var counts [len(statuses)]int
+	for _, m := range r.marks {
+		counts[m.status]++
+	}
+	for code, n := range counts {
+		if n > 0 {
+			result.Counts[statuses[code]] = n
+		}
 	}
 	err := errors.Join(r.stale, r.error())
 	if !r.o.Dry {
-		err = errors.Join(err, r.o.Cache.Save(), r.o.Files.Save())
+		err = errors.Join(err, r.saveCache())
 	}
 	if r.stopping {
 		err = errors.Join(ErrStopped, err)
@@ -342,21 +361,25 @@ func (r *run) finish(took time.Duration) (*Result, error) {
 }
 
 func (r *run) error() error {
-	blocked := map[string][]string{}
-	for _, id := range r.order {
-		if n := &r.nodes[id]; n.status == StatusBlocked {
-			blocked[n.cause] = append(blocked[n.cause], r.tasks[id].name)
+	if len(r.errs) == 0 {
+		return nil
+	}
+	blocked := map[int32][]string{}
+	for id, m := range r.marks {
+		if m.status == codeBlocked {
+			cause := r.nodes[id].cause
+			blocked[cause] = append(blocked[cause], r.name(int32(id)))
 		}
 	}
 	var causes *multierror.Error
-	for _, id := range r.order {
-		n := &r.nodes[id]
-		if n.status != StatusFailed && n.status != StatusRefused {
+	for _, id := range r.order() {
+		status := r.marks[id].status
+		if status != codeFailed && status != codeRefused {
 			continue
 		}
-		name := r.tasks[id].name
-		slices.Sort(blocked[name])
-		causes = multierror.Append(causes, &TaskError{Task: name, Status: n.status, Blocked: blocked[name], Err: n.err})
+		names := blocked[id+1]
+		slices.Sort(names)
+		causes = multierror.Append(causes, &TaskError{Task: r.name(id), Status: statuses[status], Blocked: names, Err: r.errs[id]})
 	}
 	if causes == nil {
 		return nil
@@ -365,26 +388,37 @@ func (r *run) error() error {
 }
 
 func (r *run) makePlan() *Plan {
-	p := &Plan{Version: PlanVersion, Tasks: make([]Planned, 0, len(r.tasks))}
-	for _, id := range r.order {
-		t, n := r.tasks[id], &r.nodes[id]
-		decision := n.decision
-		if n.phase == idle {
+	p := &Plan{Version: PlanVersion, Tasks: make([]Planned, 0, len(r.marks))}
+	for _, id := range r.order() {
+		m, n := r.marks[id], &r.nodes[id]
+		decision := decisions[m.decided]
+		if m.phase == idle {
 			decision = DecideUnneeded
 		}
-		needs := make([]string, 0, len(r.needs[id]))
-		for _, need := range r.needs[id] {
-			needs = append(needs, r.tasks[need].name)
+		needs := make([]string, 0, len(r.needs(id)))
+		for _, e := range r.needs(id) {
+			needs = append(needs, r.name(e.task()))
 		}
 		slices.Sort(needs)
 		planned := Planned{
-			Task: t.name, Kind: t.kind, Decision: decision, Reason: n.reason, Cause: n.cause,
-			Key: n.key, Needs: needs, Expect: n.expect,
+			Task: r.name(id), Kind: r.kind(id), Decision: decision, Reason: n.reason, Cause: r.causeName(n.cause),
+			Key: r.keyText(id), Needs: slices.Compact(needs), Expect: round(n.expect),
+		}
+		if m.flags&same != 0 && m.phase == ended {
+			planned.Reason = unchanged
 		}
 		if r.o.Records {
-			planned.Record = n.record
+			planned.Record = r.recordOf(id)
 		}
 		p.Tasks = append(p.Tasks, planned)
 	}
 	return p
+}
+
+// causeName names a task that is to blame; "" for none.
+func (r *run) causeName(cause int32) string {
+	if cause == 0 {
+		return ""
+	}
+	return r.name(cause - 1)
 }

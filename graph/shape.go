@@ -49,18 +49,13 @@ func (g *Graph) Shape() (*Shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shape{Tasks: make([]ShapeTask, len(c.tasks))}
-	place := make([]int, len(c.tasks)) // of an id in s.Tasks
-	for at, id := range c.order {
-		t := c.tasks[id]
-		group, step := splitName(t.name)
-		s.Tasks[at] = ShapeTask{Name: t.name, Group: group, Step: step, Kind: t.kind}
+	s := &Shape{Tasks: make([]ShapeTask, len(c.rows))}
+	place := make([]int, len(c.rows)) // of an id in s.Tasks
+	depths := c.depths()
+	for at, id := range c.order() {
+		group, step := splitName(c.name(id))
+		s.Tasks[at] = ShapeTask{Name: c.name(id), Group: group, Step: step, Kind: c.kind(id), Depth: int(depths[id])}
 		place[id] = at
-	}
-	for _, id := range c.topological() {
-		for _, need := range c.needs[id] {
-			s.Tasks[place[id]].Depth = max(s.Tasks[place[id]].Depth, s.Tasks[place[need]].Depth+1)
-		}
 	}
 	s.Edges = reduced(c, place)
 	slices.SortFunc(s.Edges, func(a, b ShapeEdge) int {
@@ -69,73 +64,65 @@ func (g *Graph) Shape() (*Shape, error) {
 	return s, nil
 }
 
-// binding is an edge with how much it binds: what is implied by edges that bind
-// less is not implied at all. A value is as much of a need as a good end.
-type binding struct {
-	need, looseness int
-	kind            EdgeKind
-}
+// edgeKinds are the words for the kinds of edges.
+var edgeKinds = [...]EdgeKind{uses: EdgeUse, afters: EdgeAfter, lasts: EdgeFinally, behind: EdgeBehind}
+
+// looseness is how much an edge binds: what is implied by edges that bind less
+// is not implied at all. A value is as much of a need as a good end.
+func (e edge) looseness() int { return int(max(e.kind(), afters) - afters) }
 
 // bindings are the edges to a task, each need once, by its most binding edge.
-func (t *Task) bindings() []binding {
-	var all []binding
-	add := func(needs []int, looseness int, kind EdgeKind) {
-		for _, need := range needs {
-			all = append(all, binding{need, looseness, kind})
-		}
-	}
-	add(t.uses, 0, EdgeUse)
-	add(t.afters, 0, EdgeAfter)
-	add(t.lasts, 1, EdgeFinally)
-	add(t.behind, 2, EdgeBehind)
-	// Stable: among the edges from one task the first is the most binding.
-	slices.SortStableFunc(all, func(a, b binding) int { return cmp.Compare(a.need, b.need) })
-	return slices.CompactFunc(all, func(a, b binding) bool { return a.need == b.need })
+func (c *compiled) bindings(id int32) []edge {
+	all := slices.Clone(c.needs(id))
+	slices.Sort(all) // by need, the most binding first
+	return slices.CompactFunc(all, func(a, b edge) bool { return a.task() == b.task() })
 }
 
 // reduced returns the edges that no way of other edges implies. For each task
 // it walks back from its needs, but never further than to the first of them in
 // topological order: in a fleet, a few steps.
 func reduced(c *compiled, place []int) []ShapeEdge {
-	order := make([]int, len(c.tasks)) // the place of an id in topological order
-	to := make([][]binding, len(c.tasks))
-	for at, id := range c.topological() {
+	order := make([]int, len(c.rows)) // the place of an id in topological order
+	to := make([][]edge, len(c.rows))
+	at := 0
+	for id := range c.inOrder() {
 		order[id] = at
-		to[id] = c.tasks[id].bindings()
+		to[id] = c.bindings(id)
+		at++
 	}
-	seen := make([]int, len(c.tasks)) // the number of the walk that came here
+	seen := make([]int, len(c.rows)) // the number of the walk that came here
 	walk := 0
 	var edges []ShapeEdge
-	var stack []int
-	for id := range c.tasks {
+	var stack []int32
+	for id := range int32(len(c.rows)) {
 		for looseness := range 3 { // edges of this looseness are tried against all that bind as much
-			first := len(c.tasks)
+			first := len(c.rows)
 			stack = stack[:0]
 			walk++
 			for _, e := range to[id] {
-				if e.looseness == looseness {
-					first = min(first, order[e.need])
+				if e.looseness() == looseness {
+					first = min(first, order[e.task()])
 				}
-				if e.looseness <= looseness {
-					stack = append(stack, e.need)
+				if e.looseness() <= looseness {
+					stack = append(stack, e.task())
 				}
 			}
-			if first == len(c.tasks) {
+			if first == len(c.rows) {
 				continue // it has none
 			}
 			for len(stack) > 0 {
 				at := stack[len(stack)-1]
 				stack = stack[:len(stack)-1]
 				for _, e := range to[at] {
-					if e.looseness <= looseness && order[e.need] >= first && seen[e.need] != walk {
-						seen[e.need] = walk
-						stack = append(stack, e.need)
+					if need := e.task(); e.looseness() <= looseness && order[need] >= first && seen[need] != walk {
+						seen[need] = walk
+						stack = append(stack, need)
 					}
 				}
 			}
 			for _, e := range to[id] {
-				if e.looseness == looseness && seen[e.need] != walk {
-					edges = append(edges, ShapeEdge{place[e.need], place[id], e.kind})
+				if e.looseness() == looseness && seen[e.task()] != walk {
+					edges = append(edges, ShapeEdge{place[e.task()], place[id], edgeKinds[e.kind()]})
 				}
 			}
 		}

@@ -1,0 +1,63 @@
+package graph
+
+// value is the value of a task that has ended well. Workers call it for tasks
+// that theirs uses; what is as it was is read from the cache when somebody
+// wants it, and kept for who comes next. ok is false where the cache has lost
+// it; lookAtAll sees to it that nobody who works uses such a task.
+func (r *run) value(id int32) (v any, ok bool) {
+	if r.marks[id].flags&same == 0 {
+		return r.nodes[id].value, r.marks[id].status.good()
+	}
+	if v, ok := r.loaded.Load(id); ok {
+		return v, true
+	}
+	v, err := r.codeOf(id).decode(r.raw(id))
+	if err != nil {
+		return nil, false
+	}
+	v, _ = r.loaded.LoadOrStore(id, v)
+	return v, true
+}
+
+// raw is the value of a task that is as it was, in JSON.
+func (r *run) raw(id int32) []byte {
+	e, ok := r.journal.at(r.at[id])
+	if !ok || e.digest != r.digests[id] {
+		return nil
+	}
+	return e.value
+}
+
+// reason is why a task was decided so, or how it ended.
+func (r *run) reason(id int32) string {
+	if m := r.marks[id]; m.flags&same != 0 && m.phase == ended {
+		return unchanged
+	}
+	return r.nodes[id].reason
+}
+
+// keyText is what a plan says that a task was decided on; "" if that is not
+// known, and for observations.
+func (r *run) keyText(id int32) string {
+	key := r.keys[id]
+	if m := r.marks[id]; m.flags&same != 0 && m.phase == ended {
+		last, _ := r.lastOf(id)
+		key = last.key
+	}
+	if key == (digest{}) {
+		return ""
+	}
+	return key.String()
+}
+
+// recordOf is the record of a task as it stands; nil if it is not known.
+func (r *run) recordOf(id int32) record {
+	if text := r.texts[id]; len(text) > 0 {
+		return parseRecord(text)
+	}
+	if m := r.marks[id]; m.flags&same != 0 && m.phase == ended {
+		last, _ := r.lastOf(id)
+		return r.o.Cache.textOf(r.name(id), last.at)
+	}
+	return nil
+}
