@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,16 +59,22 @@ func TestNoSignalAfterWait(t *testing.T) {
 }
 
 func TestNoKillAfterTheGroupIsGone(t *testing.T) {
-	g, sent := watched(t, "sleep 100")
-	g.grace = 50 * time.Millisecond
-	g.stop()
-	g.wait()
-	if g.rest() {
-		t.Fatal("there was but one process")
-	}
-	time.Sleep(2 * g.grace)
-	for _, signal := range sent() {
-		if signal == syscall.SIGKILL {
+	for _, fired := range []bool{false, true} {
+		g, sent := watched(t, "exec sleep 100")
+		g.grace = 20 * time.Millisecond
+		g.stop()
+		g.wait()
+		if fired { // the killer waits for the lock while we see the end
+			g.mu.Lock()
+			time.Sleep(2 * g.grace)
+			g.gone = true
+			g.mu.Unlock()
+		}
+		if g.rest() {
+			t.Fatal("there was but one process")
+		}
+		time.Sleep(2 * g.grace)
+		if slices.Contains(sent(), syscall.SIGKILL) {
 			t.Error("SIGKILL was sent to a number that was free")
 		}
 	}

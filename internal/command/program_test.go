@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestEnviron(t *testing.T) {
@@ -154,6 +156,24 @@ func TestOutputIsLive(t *testing.T) {
 		}
 	}
 }
+
+// SIGTERM reaches what the program has started too, and its last words are heard
+// though the program itself is gone by then.
+func TestStopAsksAll(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a := &answers{input: closer(cancel)}
+	c := sh(`sh -c 'trap "sleep 0.05; echo bye; exit" TERM; echo ready; while :; do sleep 0.01; done' & exec sleep 100`)
+	c.Stdout = a
+	c.Grace = time.Minute
+	if err := Run(ctx, c); !errors.Is(err, context.Canceled) || a.asked.String() != "ready\nbye\n" {
+		t.Errorf("got %q, %v", a.asked.String(), err)
+	}
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
 
 type counter struct{ n atomic.Int64 }
 
