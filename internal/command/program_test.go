@@ -239,7 +239,7 @@ func TestManyAtOnce(t *testing.T) {
 	for i := range many {
 		go func() {
 			var out bytes.Buffer
-			c := sh(fmt.Sprintf("echo; cat; echo %d", i))
+			c := sh(fmt.Sprintf("echo; read x; echo %d", i))
 			c.Stdin, c.Stdout = hold, io.MultiWriter(&out, &begun, stop{&begun, many, release})
 			err := Run(t.Context(), c)
 			if err == nil && out.String() != fmt.Sprintf("\n%d\n", i) {
