@@ -90,7 +90,7 @@ func (e *IntentsDamagedError) Unwrap() error { return e.Err }
 // cut, is left out, and cut off by the next write: it was being written, so
 // nothing was done on it yet. Any other damage is an *IntentsDamagedError.
 func OpenIntents(path string) (*Intents, error) {
-	i := &Intents{path: path, deeds: map[deedID]*Deed{}}
+	i := newIntents(path)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return i, nil
 	}
@@ -105,6 +105,8 @@ func OpenIntents(path string) (*Intents, error) {
 	i.torn, err = i.read(data)
 	return i, err
 }
+
+func newIntents(path string) *Intents { return &Intents{path: path, deeds: map[deedID]*Deed{}} }
 
 // Torn says in words that the end of the journal was cut off when it was
 // opened; empty if it was not.
