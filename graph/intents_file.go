@@ -61,6 +61,8 @@ func parseIntent(line []byte) (e intentEntry, err error) {
 		return e, err
 	}
 	switch {
+	case !isDigest(e.Key):
+		return e, errors.New("it has no key")
 	case e.What != intentBegin && e.What != string(DeedDone) && e.What != string(DeedUndone):
 		return e, fmt.Errorf("it says %q, which this roost does not know", e.What)
 	case e.What == intentBegin && e.Record.key() != e.Key:
