@@ -108,6 +108,26 @@ func TestIntentsCutAtEveryByte(t *testing.T) {
 	}
 }
 
+// TestIntentsAfterALongTail: nothing is left of a tail that is longer than the
+// next entry.
+func TestIntentsAfterALongTail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	tail := "01234567 {\"what\":\"" + strings.Repeat("x", 5000)
+	if err := os.WriteFile(path, []byte(intentsHeader+tail), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i := openIntents(t, path)
+	if !strings.Contains(i.Torn(), fmt.Sprintf("cut off (%d bytes)", len(tail))) {
+		t.Errorf("said %q", i.Torn())
+	}
+	if err := i.begin("h/a", recordOfDeed("h/a", 1), "r", intentsTime); err != nil {
+		t.Fatal(err)
+	}
+	if again := openIntents(t, path); again.Torn() != "" || len(again.Deeds()) != 1 {
+		t.Errorf("%s; %v", again.Torn(), again.Deeds())
+	}
+}
+
 // TestIntentsFlippedAnywhere: damage is an error, whichever byte it hits, and
 // also if the last line was cut off as well.
 func TestIntentsFlippedAnywhere(t *testing.T) {

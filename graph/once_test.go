@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,9 +63,13 @@ func (m *mailbox) process(t failer, o Options) (*Result, Ref[int], error) {
 	o.Intents = openIntents(t, m.journal)
 	m.ids++
 	o.Info.ID = fmt.Sprintf("run%d", m.ids)
+	before, _ := os.ReadFile(m.journal)
 	result, err := g.Run(context.Background(), o)
 	if result == nil {
 		t.Fatal(err)
+	}
+	if after, _ := os.ReadFile(m.journal); o.Dry && !bytes.Equal(before, after) {
+		t.Fatal("a dry run wrote into the journal")
 	}
 	return result, ref, err
 }
