@@ -26,6 +26,25 @@ type Update mg.Namespace
 // All updates every selected host: evaluate, build, copy, activate, health.
 func (Update) All(ctx context.Context) error { return verb(ctx, verbs.UpdateAll) }
 
+// Intents are what once-only tasks did, and began.
+type Intents mg.Namespace
+
+// List lists what once-only tasks did, and what is unknown.
+func (Intents) List(ctx context.Context) error {
+	return verb(ctx, func(_ context.Context, _ *verbs.Signals, o verbs.Options) error { return verbs.Intents(o) })
+}
+
+// Settle says whether a once-only task did what it began: HOST/STEP done, or HOST/STEP again.
+func (Intents) Settle(ctx context.Context, task, how string) error {
+	return verb(ctx, func(_ context.Context, _ *verbs.Signals, o verbs.Options) error {
+		s, err := verbs.ParseSettlement(task, how)
+		if err != nil {
+			return err
+		}
+		return verbs.SettleIntent(o, s)
+	})
+}
+
 // Lab is a real fleet on this machine.
 type Lab mg.Namespace
 

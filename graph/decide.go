@@ -231,7 +231,7 @@ func (r *run) decide(ctx context.Context, id int) (out outcome) {
 	if t.kind == KindEffect {
 		var c checked
 		out.err = w.guard(ctx, func(ctx context.Context) (err error) { c, err = t.work.check(ctx); return err })
-		out.done, out.reason = c.done, c.reason
+		out.done, out.reason, out.record = c.done, c.reason, c.record
 		out.key = r.found(t, c)
 		if c.done && out.err == nil {
 			out.setValue(c.value)
@@ -246,6 +246,9 @@ func (r *run) decide(ctx context.Context, id int) (out outcome) {
 // Observations are left out: they differ each time in ways that do not matter,
 // and what matters is in the reason.
 func (r *run) found(t *Task, c checked) string {
+	if c.record != nil { // the same deed, however its state is worded
+		return record{line("deed", fmt.Sprint(c.done), c.record.key())}.key()
+	}
 	rec := record{line("task", t.name, ""), line("found", fmt.Sprint(c.done), c.reason)}
 	for _, id := range t.uses {
 		if r.tasks[id].kind != KindObserve {

@@ -17,6 +17,7 @@ type Graph struct {
 	declared dag.Graph[string, *Task]
 	byName   []nameEdge
 	problems []error
+	once     string // a once-only task, if there is one
 }
 
 type nameEdge struct{ task, needs string }

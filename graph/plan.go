@@ -45,8 +45,8 @@ type Planned struct {
 	// effect what it is to bring about and what its check found. Empty where
 	// that is not known yet, and for observations.
 	Key string `json:"key,omitempty"`
-	// Record is the text that a pure task's key is the hash of; only in a plan
-	// made with Options.Records.
+	// Record is the text that a pure task's key is the hash of, or by which a
+	// once-only task's deed is known; only in a plan made with Options.Records.
 	Record []string `json:"record,omitempty"`
 	Needs  []string `json:"needs,omitempty"` // sorted
 	// Expect is how many seconds the task took when it last ran; 0 = never seen.

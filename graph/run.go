@@ -98,6 +98,9 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.once != "" && o.Intents == nil {
+		return nil, fmt.Errorf("%s is once-only, and Options.Intents is not set: nothing would remember that it was done", g.once)
+	}
 	r := &run{
 		compiled: c, o: o, nodes: make([]node, len(c.tasks)),
 		events: newEvents(o), lanes: map[string]bool{}, pools: map[string]int{},

@@ -58,6 +58,7 @@ type checked struct {
 	done   bool
 	value  any
 	reason string
+	record record // of a once-only task: what its deed is known by
 }
 
 type keyLine struct{ name, text string }

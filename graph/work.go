@@ -182,7 +182,11 @@ func (r *run) took(out outcome) {
 		n.status = StatusRan
 	}
 	if !out.deciding && !r.o.Dry {
-		r.o.Cache.remember(t.name, lastRun{Record: n.record, Seconds: seconds, Used: out.used})
+		last := lastRun{Seconds: seconds, Used: out.used}
+		if t.kind == KindPure { // the journal of intents has the record of a deed
+			last.Record = n.record
+		}
+		r.o.Cache.remember(t.name, last)
 	}
 	n.value, n.raw, n.digest = out.value, out.raw, digestValue(out.raw)
 	r.end(out.id, out.reason, "", Event{Seconds: seconds})

@@ -54,6 +54,11 @@ func values(words []string, flag string) []string {
 	if flag != "--on" {
 		return nil // a number or a folder: the script lets bash complete folders
 	}
+	return verbs.SelectorWords(fleetOf(words))
+}
+
+// fleetOf is the fleet that the words name.
+func fleetOf(words []string) string {
 	fleet := os.Getenv("ROOST_FLEET")
 	for i, word := range words {
 		if dir, ok := strings.CutPrefix(word, "--fleet="); ok {
@@ -62,7 +67,7 @@ func values(words []string, flag string) []string {
 			fleet = word
 		}
 	}
-	return verbs.SelectorWords(fleet)
+	return fleet
 }
 
 func candidates(model *kong.Application, node *kong.Node, words []string, before, last string) []string {
@@ -107,10 +112,16 @@ func wantsValue(node *kong.Node, word string) bool {
 // choices are the words of which the verb wants one, until it has one.
 func choices(node *kong.Node, words []string) []string {
 	for _, arg := range node.Positional {
-		if arg.Enum == "" {
+		var choices []string
+		switch {
+		case arg.Enum != "":
+			choices = strings.Split(arg.Enum, ",")
+		case node.Name == "intents:settle":
+			choices = verbs.UnsettledTasks(fleetOf(words))
+		}
+		if choices == nil {
 			continue
 		}
-		choices := strings.Split(arg.Enum, ",")
 		if !slices.ContainsFunc(words, func(word string) bool { return slices.Contains(choices, word) }) {
 			return choices
 		}

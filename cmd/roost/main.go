@@ -119,6 +119,8 @@ type commands struct {
 	CacheStats cacheStats `cmd:"" name:"cache:stats" help:"Say what the cache holds."`
 	Explain    explain    `cmd:"" name:"cache:explain" help:"Say what a task's last result depended on."`
 	CachePrune cachePrune `cmd:"" name:"cache:prune" help:"Remove results that are no longer of use."`
+	Intents    intents    `cmd:"" name:"intents" help:"List what once-only tasks did, and what is unknown."`
+	Settle     settle     `cmd:"" name:"intents:settle" help:"Say whether a once-only task did what it began."`
 	Graph      graphVerb  `cmd:"" name:"graph" help:"Draw the tasks of a verb, in the state of the last run."`
 	Trace      traceVerb  `cmd:"" name:"trace" help:"Write the trace of a run, for Perfetto or Chrome."`
 	Hosts      hostsList  `cmd:"" name:"hosts" help:"List the hosts of the fleet."`
@@ -242,6 +244,22 @@ func (c *cachePrune) Run(g *Globals) error {
 	o := g.options()
 	o.DryRun = c.DryRun
 	return verbs.PruneCache(o, verbs.CachePrune{OlderThan: c.OlderThan, MaxSize: c.MaxSize, All: c.All})
+}
+
+type intents struct{}
+
+func (*intents) Run(g *Globals) error { return verbs.Intents(g.options()) }
+
+type settle struct {
+	Task   string `arg:"" help:"The task, such as malphas/notify."`
+	Done   bool   `help:"It happened: never do it again." required:"" xor:"how"`
+	Again  bool   `help:"It did not happen: the next run does it." required:"" xor:"how"`
+	Result string `help:"With --done: its result, for the tasks that use it; without: the empty one." placeholder:"JSON"`
+	Key    string `help:"The beginning of the key, where several deeds of the task are unknown." placeholder:"KEY"`
+}
+
+func (s *settle) Run(g *Globals) error {
+	return verbs.SettleIntent(g.options(), verbs.Settlement{Task: s.Task, Done: s.Done, Result: s.Result, Key: s.Key})
 }
 
 type graphVerb struct {

@@ -94,15 +94,9 @@ func prepare(ctx context.Context, o Options) (u *update, err error) {
 }
 
 func (u *update) takeLock() error {
-	if err := u.state.Make(); err != nil {
-		return exit(CodeFailed, err)
-	}
-	lock, err := u.state.Lock("update:all", time.Now())
-	if held, ok := errors.AsType[*ledger.HeldError](err); ok {
-		return exit(CodeRefused, held)
-	}
+	lock, err := lockRun(u.state, "update:all")
 	if err != nil {
-		return exit(CodeFailed, err)
+		return err
 	}
 	u.lock = lock
 	if u.cutOff, err = u.state.CutOff(); err != nil {
@@ -150,11 +144,15 @@ func (u *update) run(ctx context.Context, signals *Signals) (*graph.Plan, error)
 	if err != nil {
 		return nil, exit(CodeFailed, err)
 	}
+	intents, err := openIntents(u.o, u.state)
+	if err != nil {
+		return nil, err
+	}
 	record := &ledger.Run{}
 	options := graph.Options{
 		Info: graph.RunInfo{Verb: "update:all", Args: u.args()},
 		Dry:  u.o.DryRun, Fresh: u.o.NoCache, Jobs: u.o.Jobs, Pools: u.control.Pools(),
-		Cache: cache, Remote: u.shared, Files: graph.OpenFileMemo(u.state.Path("files.json")), Abort: signals.Abort,
+		Cache: cache, Remote: u.shared, Intents: intents, Files: graph.OpenFileMemo(u.state.Path("files.json")), Abort: signals.Abort,
 		Expect: u.expect, Records: u.records || u.expect != nil, MaxFailures: u.o.MaxFailures,
 	}
 	if !u.o.DryRun {
