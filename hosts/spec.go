@@ -119,6 +119,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Form says how a duration is written.
+func (*Duration) Form() string { return `a duration in quotes, such as "10s"` }
+
 // MarshalText writes what UnmarshalText reads.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
