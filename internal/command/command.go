@@ -35,6 +35,9 @@ type Cmd struct {
 	Args []string
 	Dir  string   // working directory; empty: ours
 	Env  []string // "KEY=value", added to our own environment, the last one wins
+	// Environ, if not nil, is the whole environment in place of ours. Its PATH
+	// is where Name is looked up.
+	Environ []string
 
 	// A nil Stdin is empty. Run waits for a Read of another one to return.
 	// A nil Stdout or Stderr is dropped. Both may be the same writer: writes
@@ -73,7 +76,10 @@ func Run(ctx context.Context, c Cmd) error {
 
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir = c.Dir
-	if len(c.Env) > 0 {
+	if c.Environ != nil {
+		cmd.Path, cmd.Err = lookUp(c.Name, c.Environ)
+		cmd.Env = append(append([]string{}, c.Environ...), c.Env...) // nil would mean ours
+	} else if len(c.Env) > 0 {
 		cmd.Env = append(os.Environ(), c.Env...)
 	}
 	tail := &tail{limit: c.Keep}

@@ -120,7 +120,7 @@ func (u *update) connect(h *hosts.Host) *remote.Conn {
 	if !ok {
 		conn = remote.Dial(remote.Target{
 			Name: h.Name, Address: h.SSH.Address, User: h.SSH.User, Port: h.SSH.Port, Jump: h.SSH.Jump,
-			Local: system.IsLocal(h),
+			Local: h.IsLocal(),
 		}, remote.Options{RuntimeDir: u.scratch, Config: os.Getenv("ROOST_SSH_CONFIG")})
 		u.conns[h.Name] = conn
 	}
