@@ -269,6 +269,9 @@ func (r *run) fetched(ctx context.Context, t *Task, out *outcome) bool {
 // accept takes a value from a cache, if it can be used.
 func (o *outcome) accept(t *Task, raw json.RawMessage) error {
 	value, err := t.work.decode(raw)
+	if err == nil {
+		err = t.made()
+	}
 	if err == nil && t.work.valid != nil {
 		err = t.work.valid(value)
 	}

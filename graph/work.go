@@ -102,7 +102,7 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 	}
 	out.setValue(value)
 	if t.kind == KindPure && out.err == nil {
-		out.err = r.sameInputs(t, r.nodes[id].record)
+		out.err = errors.Join(t.made(), r.sameInputs(t, r.nodes[id].record))
 	}
 	if t.kind == KindPure && out.err == nil && !r.o.Dry {
 		// A result that cannot be kept is still a result: the next run
