@@ -32,6 +32,7 @@ type Document struct {
 	data     []byte
 	dialect  Dialect
 	problems []Problem
+	told     map[int]bool
 }
 
 // Dialect is who else reads the file.
@@ -104,12 +105,20 @@ func offsetOf(data []byte, line, column int) int {
 func (d *Document) Report(offset int, format string, args ...any) {
 	before := d.data[:offset]
 	lineStart := bytes.LastIndexByte(before, '\n') + 1
+	if d.told == nil {
+		d.told = map[int]bool{}
+	}
+	d.told[offset] = true
 	d.problems = append(d.problems, Problem{
 		Line:    d.Line(offset),
 		Column:  utf8.RuneCount(before[lineStart:]) + 1,
 		Message: fmt.Sprintf(format, args...),
 	})
 }
+
+// Told says that something was reported of this place: what follows from it is
+// not worth a second line.
+func (d *Document) Told(offset int) bool { return d.told[offset] }
 
 // Line is the line of an offset, from 1.
 func (d *Document) Line(offset int) int { return bytes.Count(d.data[:offset], []byte("\n")) + 1 }
