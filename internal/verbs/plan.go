@@ -52,7 +52,11 @@ func SavePlan(ctx context.Context, signals *Signals, o Options, v Verb, path str
 	if err != nil {
 		return exit(CodeFailed, fmt.Errorf("save the plan: %w", err))
 	}
-	fmt.Fprintf(o.Stderr, "Plan: %s\n  Carry it out: roost apply %s\n", path, path)
+	how := "roost apply " + path
+	if _, err := Find(v.Name); err != nil {
+		how = "tasks.Apply, in the program that has the verb " + v.Name
+	}
+	fmt.Fprintf(o.Stderr, "Plan: %s\n  Carry it out: %s\n", path, how)
 	return nil
 }
 
