@@ -54,6 +54,11 @@ func values(words []string, flag string) []string {
 	if flag != "--on" {
 		return nil // a number or a folder: the script lets bash complete folders
 	}
+	return verbs.SelectorWords(fleetOf(words))
+}
+
+// fleetOf is the fleet that the words so far, or the environment, name.
+func fleetOf(words []string) string {
 	fleet := os.Getenv("ROOST_FLEET")
 	for i, word := range words {
 		if dir, ok := strings.CutPrefix(word, "--fleet="); ok {
@@ -62,7 +67,7 @@ func values(words []string, flag string) []string {
 			fleet = word
 		}
 	}
-	return verbs.SelectorWords(fleet)
+	return fleet
 }
 
 func candidates(model *kong.Application, node *kong.Node, words []string, before, last string) []string {
@@ -81,6 +86,9 @@ func candidates(model *kong.Application, node *kong.Node, words []string, before
 				all = append(all, child.Name)
 			}
 		}
+	}
+	if takesTasks(node, words) {
+		all = verbs.TaskWords(fleetOf(words))
 	}
 	if strings.HasPrefix(last, "-") || node != model.Node {
 		for at := node; at != nil; at = at.Parent {
@@ -102,6 +110,13 @@ func wantsValue(node *kong.Node, word string) bool {
 		}
 	}
 	return false
+}
+
+// takesTasks says that tasks of tasks.toml come next: after run, and after a verb
+// that takes run as its word.
+func takesTasks(node *kong.Node, words []string) bool {
+	return slices.ContainsFunc(node.Positional, func(arg *kong.Positional) bool { return arg.Name == "task" && arg.IsSlice() }) &&
+		slices.Contains(words, verbs.Run.Name)
 }
 
 // choices are the words of which the verb wants one, until it has one.

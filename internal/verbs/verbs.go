@@ -48,7 +48,10 @@ type Options struct {
 // ROOST_CACHE_URL, ROOST_CACHE_READ_ONLY and ROOST_VERBOSE. An empty variable is
 // as good as none.
 func FromEnv() (Options, error) {
-	o := Options{Fleet: os.Getenv("ROOST_FLEET"), On: os.Getenv("ROOST_ON"), Args: strings.Fields(os.Getenv("ROOST_TASKS"))}
+	o := Options{Fleet: os.Getenv("ROOST_FLEET"), On: os.Getenv("ROOST_ON")}
+	if tasks := strings.Fields(os.Getenv("ROOST_TASKS")); len(tasks) > 0 {
+		o.Args = tasks
+	}
 	var errs []error
 	flag := func(name string) bool {
 		switch text := os.Getenv(name); strings.ToLower(text) { // the words that kong takes

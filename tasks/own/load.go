@@ -53,7 +53,6 @@ type reader struct {
 	root   *os.Root // the fleet folder: no path, and no symlink, leads out of it
 	globs  map[string][]string
 	makers map[string]*instance // by the file they make
-	said   map[string]bool      // problems told, which many hosts may have
 }
 
 func read(fleet *hosts.Fleet, data []byte) (*Tasks, error) {
@@ -64,7 +63,7 @@ func read(fleet *hosts.Fleet, data []byte) (*Tasks, error) {
 	defer root.Close()
 	r := &reader{
 		Document: tomldoc.Parse(data, tomldoc.AsGo), Tasks: &Tasks{fleet: fleet, of: map[string][]*instance{}}, root: root,
-		globs: map[string][]string{}, makers: map[string]*instance{}, said: map[string]bool{},
+		globs: map[string][]string{}, makers: map[string]*instance{},
 	}
 	if r.Values != nil || len(r.Problems()) == 0 {
 		r.Decode(&r.file)
@@ -121,12 +120,10 @@ func (t *Tasks) all() []*instance {
 	return all
 }
 
-// report tells a problem once, however many hosts have it.
+// report tells the first problem of a place: many hosts may have the same.
 func (r *reader) report(at int, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if id := fmt.Sprint(at, text); !r.said[id] {
-		r.said[id] = true
-		r.Report(at, "%s", text)
+	if !r.Told(at) {
+		r.Report(at, format, args...)
 	}
 }
 

@@ -128,7 +128,7 @@ func (r *reader) reads(in *instance, what, pattern string, place int) {
 				files = append(files, file)
 			}
 		}
-		if len(files) == 0 && !r.Told(place) {
+		if len(files) == 0 {
 			r.report(place, "%s %q matches no file, and no task makes one: a task that depends on nothing would never run again", what, pattern)
 		}
 	} else {
