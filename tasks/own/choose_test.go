@@ -52,7 +52,7 @@ needs  = ["rook/web"]
 		{names: "nobody/web", says: `no host "nobody"`},
 		{names: "rook/one", says: `"one" is on no host: write "one"`},
 		{names: "fleet/web", says: `"web" is on hosts: write "web"`},
-		{names: "(/web", says: "never closed"},
+		{names: "(/web", says: "expected a host here"},
 	} {
 		selected, err := fleet.Select(c.on)
 		if err != nil {

@@ -36,11 +36,11 @@ type Task struct {
 	// The program and its arguments. No shell reads them.
 	Run []string `toml:"run,empty" jsonschema:"required,minItems=1"`
 	// Tasks that must have ended well before: "site" (of the same host, if it is on hosts), "@server/motd", "fleet/site".
-	Needs []string `toml:"needs" jsonschema:"uniqueItems=true"`
+	Needs []string `toml:"needs" jsonschema:"minItems=1,uniqueItems=true"`
 	// Files below the fleet folder that it reads, or globs such as "site/**". What they match is an input too.
-	Inputs []string `toml:"inputs" jsonschema:"uniqueItems=true"`
+	Inputs []string `toml:"inputs" jsonschema:"minItems=1,uniqueItems=true"`
 	// Files below the fleet folder that it makes.
-	Outputs []string `toml:"outputs" jsonschema:"uniqueItems=true"`
+	Outputs []string `toml:"outputs" jsonschema:"minItems=1,uniqueItems=true"`
 	// A program that changes nothing and ends with 0 where all is so already. It runs before, and again as proof.
 	Check []string `toml:"check,empty" jsonschema:"minItems=1"`
 	// Run it in each run.
@@ -50,7 +50,7 @@ type Task struct {
 	// Variables of its environment, in clear.
 	Env map[string]string `toml:"env,empty"`
 	// Variables of roost's own environment that it gets too. What they hold does not make it run again.
-	Pass []string `toml:"pass" jsonschema:"uniqueItems=true"`
+	Pass []string `toml:"pass" jsonschema:"minItems=1,uniqueItems=true"`
 	// The folder it works in, below the fleet folder. Left out, it is the fleet folder.
 	Dir string `toml:"dir" jsonschema:"minLength=1"`
 	// How long the check and each attempt may take, such as "10s" or "1m30s". Left out, there is no bound.

@@ -44,7 +44,7 @@ func (r *reader) rules(name string, task *Task, at *tomldoc.Node) {
 		r.Report(at.At("lane").Value, "lane %q: small letters, digits, dashes and placeholders are allowed, and no dash first", task.Lane)
 	}
 	for key, list := range map[string][]string{"needs": task.Needs, "inputs": task.Inputs, "outputs": task.Outputs, "pass": task.Pass} {
-		r.onlyOnce(key, list, at.At(key))
+		r.list(key, list, at.At(key))
 	}
 }
 
@@ -146,8 +146,11 @@ func (r *reader) retries(retries Retries, at *tomldoc.Node) {
 	}
 }
 
-// onlyOnce refuses what a list has twice.
-func (r *reader) onlyOnce(key string, list []string, at *tomldoc.Node) {
+// list refuses a list without entries, and what a list has twice.
+func (r *reader) list(key string, list []string, at *tomldoc.Node) {
+	if list != nil && len(list) == 0 {
+		r.Report(at.Value, "%s is empty: leave it out, or say what", key)
+	}
 	for i, entry := range list {
 		if first := slices.Index(list, entry); first != i && entry != "" {
 			r.Report(at.Items[i].Value, "%s: %q is given twice: it is on line %d already", key, entry, r.Line(at.Items[first].Value))

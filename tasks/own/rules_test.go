@@ -138,6 +138,9 @@ var rules = []struct {
 	{run + "inputs = ['out/passwd', 'away']", []string{
 		`3:11: input "out/passwd" cannot be reached in the fleet folder: path escapes from parent`,
 		`3:25: input "away": path escapes from parent`}},
+	{run + "inputs = []\noutputs = []\nneeds = []\npass = []", []string{
+		"3:10: inputs is empty: leave it out, or say what", "4:11: outputs is empty: leave it out, or say what",
+		"5:9: needs is empty: leave it out, or say what", "6:8: pass is empty: leave it out, or say what"}},
 	{run + "inputs = ['a', 'a']", []string{`3:16: inputs: "a" is given twice: it is on line 3 already`}},
 	{run + "inputs = ['a', '']", []string{"3:16: an entry of task.x.inputs is empty; give it a value or leave it out"}},
 	{run + "on = '*'\ninputs = ['hosts/{host}/host.toml']", nil},
