@@ -141,7 +141,7 @@ type updateAll struct {
 type runFlags struct {
 	DryRun      bool `help:"Print the plan and change nothing." short:"n" env:"ROOST_DRY_RUN"`
 	Jobs        int  `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
-	MaxFailures int  `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" default:"0" env:"ROOST_MAX_FAILURES" xor:"failures"`
+	MaxFailures int  `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" env:"ROOST_MAX_FAILURES" xor:"failures"`
 	FailFast    bool `help:"Begin nothing new after the first failure." xor:"failures"`
 	sharedCache
 }

@@ -103,6 +103,11 @@ func (r *reader) check() {
 		r.reading(in)
 		r.needing(in)
 	}
+	for _, name := range r.names { // what is on no host, as far as that goes
+		if place := r.place(name, "needs"); place != nil && len(r.of[name]) == 0 {
+			r.needing(&instance{Task: r.file.Task[name], label: name})
+		}
+	}
 	r.cycles()
 }
 

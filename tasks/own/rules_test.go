@@ -179,6 +179,10 @@ var rules = []struct {
 		"10:1: tasks wait for each other in a circle: heron/x waits for heron/y waits for heron/x"}},
 	{"[task.x]\nrun = ['true']\ninputs = ['two']\noutputs = ['one']\n[task.y]\nrun = ['true']\ninputs = ['one']\noutputs = ['two']", []string{
 		"5:7: tasks wait for each other in a circle: fleet/x waits for fleet/y waits for fleet/x"}},
+	{good + "needs = ['bad']\non = 'nobody'\n[task.bad]\nrun = ['true']\nalways = true\non = 'nobody'\nneeds = ['y', 'x']", []string{
+		`5:6: on: no host "nobody" in this fleet; known hosts: heron, malphas, rook`,
+		`9:6: on: no host "nobody" in this fleet; known hosts: heron, malphas, rook`,
+		`10:10: needs "y": there is no task "y"; did you mean "x"?`}},
 	{good + "needs = ['bad']\n[task.bad]\nrun = ['true']\nalways = true\non = 'nobody'", []string{
 		`8:6: on: no host "nobody" in this fleet; known hosts: heron, malphas, rook`}},
 }
