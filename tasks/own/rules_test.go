@@ -102,6 +102,7 @@ var rules = []struct {
 	{good + "timeout = 90", []string{`4:11: task.x.timeout must be a duration in quotes, such as "10s", not an integer`}},
 	{good + "timeout = '0s'", []string{`4:11: task.x.timeout: "0s" is no duration above zero such as "10s" or "1m30s"`}},
 	{good + "retries = { times = 3, codes = [75, 1] }", nil},
+	{good + "retries = {\n  times = 3,\n  codes = [75],\n}\nenv.A = \"\\e\"", nil}, // TOML 1.1: Nix does not read it
 	{good + "retries = 3", []string{"4:11: task.x.retries must be a table, not an integer"}},
 	{good + "[task.x.retries]", []string{
 		"4:9: retries wants times and codes, such as { times = 3, codes = [75] }; times is missing",

@@ -304,10 +304,24 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// A program that a signal ends, or that cannot be started, says so once.
+func TestProgramThatDies(t *testing.T) {
+	w := newWorld(t, "[task.x]\nrun = ['sh', '-c', 'echo dying >&2; kill -9 $$']\nalways = true", nil)
+	if _, err := w.run(false); err == nil || !strings.Contains(err.Error(), "was killed (signal 9)") || strings.Count(err.Error(), "dying") != 1 {
+		t.Errorf("got %v", err) // "dying" is in its arguments
+	}
+	newWorld(t, "[task.x]\nrun = ['no-such-program']\nalways = true", nil).fails("no-such-program: executable file not found")
+	w = newWorld(t, "[task.x]\nrun = ['./plain']\nalways = true", map[string]string{"plain": ""})
+	if err := os.Chmod(filepath.Join(w.fleet.Dir, "plain"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.fails("permission denied")
+}
+
 func TestTimeout(t *testing.T) {
 	newWorld(t, "[task.x]\nrun = ['sleep', '1000']\nalways = true\ntimeout = '50ms'", nil).fails("it took longer than 50ms")
 	newWorld(t, "[task.x]\nrun = ['sleep', '1000']\noutputs = ['x']\ntimeout = '50ms'", nil).fails("it took longer than 50ms")
-	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['sleep', '1000']\ntimeout = '50ms'", nil).fails("the check took longer than 50ms")
+	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['sleep', '1000']\ntimeout = '50ms'", nil).fails("the check: it took longer than 50ms: sleep 1000: was stopped")
 }
 
 // Two tasks that cannot work side by side: the folder is there while one works.

@@ -37,7 +37,7 @@ func (e *FailedError) Error() string {
 func (w *worker) isSo(ctx context.Context) (graph.State[Done], error) {
 	if d := w.Timeout.Duration; d > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d, fmt.Errorf("the check took longer than %s", d))
+		ctx, cancel = context.WithTimeoutCause(ctx, d, fmt.Errorf("it took longer than %s", d))
 		defer cancel()
 	}
 	err := w.program(ctx, w.Check)
@@ -47,6 +47,9 @@ func (w *worker) isSo(ctx context.Context) (graph.State[Done], error) {
 		return graph.State[Done]{Done: true, Reason: "its check says so"}, nil
 	case answered && no.Code != 126 && no.Code != 127:
 		return graph.State[Done]{Reason: "check: " + no.Error()}, nil
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return graph.State[Done]{}, fmt.Errorf("the check: %w", err)
 }
@@ -78,10 +81,17 @@ func (w *worker) program(ctx context.Context, argv []string) error {
 			c.Stdin = stdin
 		}
 		err := command.Run(ctx, c)
-		if failed, ok := errors.AsType[*command.Error](err); ok && failed.ExitCode > 0 && ctx.Err() == nil {
+		failed, ok := errors.AsType[*command.Error](err)
+		switch {
+		case !ok:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s: was stopped: %w", command.Line(argv), ctx.Err()) // the cause is the engine's to say
+		case failed.ExitCode > 0:
 			return &FailedError{argv, failed.ExitCode}
 		}
-		return err
+		failed.Stderr = "" // it is in the log
+		return failed
 	}
 	c := remote.Cmd{Args: append(w.variables(), argv...), Stdout: log, Stderr: log}
 	if stdin != nil {
