@@ -35,8 +35,8 @@ type Cmd struct {
 	Args []string
 	Dir  string   // working directory; empty: ours
 	Env  []string // "KEY=value", added to our own environment, the last one wins
-	// Environ, if not nil, is the whole environment in place of ours. Its PATH
-	// is where Name is looked up.
+	// Environ, if not nil, is all of the program's environment, in place of ours.
+	// Env must be nil then.
 	Environ []string
 
 	// A nil Stdin is empty. Run waits for a Read of another one to return.
@@ -76,10 +76,12 @@ func Run(ctx context.Context, c Cmd) error {
 
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir = c.Dir
-	if c.Environ != nil {
-		cmd.Path, cmd.Err = lookUp(c.Name, c.Environ)
-		cmd.Env = append(append([]string{}, c.Environ...), c.Env...) // nil would mean ours
-	} else if len(c.Env) > 0 {
+	switch {
+	case c.Environ != nil && c.Env != nil:
+		return c.failure(ctx, errors.New("both Env and Environ are set"), "", false)
+	case c.Environ != nil:
+		cmd.Env = c.Environ
+	case len(c.Env) > 0:
 		cmd.Env = append(os.Environ(), c.Env...)
 	}
 	tail := &tail{limit: c.Keep}

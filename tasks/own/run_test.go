@@ -207,7 +207,7 @@ run   = ["touch", "marks/{host}"]
 
 	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['sh', '-c', 'exit 3']", nil).fails("the proof says no: check: sh -c \"exit 3\": exit code 3")
 	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['sh', '-c', 'exit 127']", nil).fails("the check: sh -c \"exit 127\": exit code 127")
-	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['no-such-program']", nil).fails("the check: no-such-program: executable file not found")
+	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['no-such-program']", nil).fails("the check: no-such-program: there is no such program on its PATH")
 	newWorld(t, "[task.x]\nrun = ['sh', '-c', 'exit 9']\ncheck = ['false']", nil).fails("fleet/x: sh -c \"exit 9\": exit code 9")
 }
 
@@ -304,13 +304,24 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// The PATH of env is where the program is looked up.
+func TestPathOfATask(t *testing.T) {
+	bin := t.TempDir()
+	writeFile(t, bin, "roost-own-tool", "#!/bin/sh\necho \"$0\"\n")
+	w := newWorld(t, "[task.x]\nrun = ['roost-own-tool']\nalways = true\nenv.PATH = 'relative:"+bin+":/bin'", map[string]string{"relative/roost-own-tool": "#!/bin/sh\n"})
+	w.want("fleet/x ran")
+	if got := strings.TrimSpace(w.logs["fleet/x"].String()); got != filepath.Join(bin, "roost-own-tool") {
+		t.Errorf("it ran %q", got)
+	}
+}
+
 // A program that a signal ends, or that cannot be started, says so once.
 func TestProgramThatDies(t *testing.T) {
 	w := newWorld(t, "[task.x]\nrun = ['sh', '-c', 'echo dying >&2; kill -9 $$']\nalways = true", nil)
 	if _, err := w.run(false); err == nil || !strings.Contains(err.Error(), "was killed (signal 9)") || strings.Count(err.Error(), "dying") != 1 {
 		t.Errorf("got %v", err) // "dying" is in its arguments
 	}
-	newWorld(t, "[task.x]\nrun = ['no-such-program']\nalways = true", nil).fails("no-such-program: executable file not found")
+	newWorld(t, "[task.x]\nrun = ['no-such-program']\nalways = true", nil).fails("no-such-program: there is no such program on its PATH")
 	w = newWorld(t, "[task.x]\nrun = ['./plain']\nalways = true", map[string]string{"plain": ""})
 	if err := os.Chmod(filepath.Join(w.fleet.Dir, "plain"), 0o600); err != nil {
 		t.Fatal(err)

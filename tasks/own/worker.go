@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"roost/graph"
 	"roost/internal/command"
@@ -76,11 +78,16 @@ func (w *worker) program(ctx context.Context, argv []string) error {
 	}
 	log := graph.Log(ctx)
 	if w.conn == nil || w.host.IsLocal() {
-		c := command.Cmd{Name: argv[0], Args: argv[1:], Dir: w.dir(), Environ: w.environ(), Stdout: log, Stderr: log}
+		environ := w.environ()
+		program, err := lookUp(argv[0], environ)
+		if err != nil {
+			return err
+		}
+		c := command.Cmd{Name: program, Args: argv[1:], Dir: w.dir(), Environ: environ, Stdout: log, Stderr: log}
 		if stdin != nil {
 			c.Stdin = stdin
 		}
-		err := command.Run(ctx, c)
+		err = command.Run(ctx, c)
 		failed, ok := errors.AsType[*command.Error](err)
 		switch {
 		case !ok:
@@ -90,7 +97,7 @@ func (w *worker) program(ctx context.Context, argv []string) error {
 		case failed.ExitCode > 0:
 			return &FailedError{argv, failed.ExitCode}
 		}
-		failed.Stderr = "" // it is in the log
+		failed.Argv, failed.Stderr = argv, "" // what it said is in the log
 		return failed
 	}
 	c := remote.Cmd{Args: append(w.variables(), argv...), Stdout: log, Stderr: log}
@@ -134,16 +141,45 @@ var inherited = []string{"PATH", "HOME", "TMPDIR"}
 
 // environ is the whole environment of a program on this machine.
 func (w *worker) environ() []string {
-	environ := []string{"LANG=C.UTF-8"} // of a name given twice the last counts
-	for _, name := range append(slices.Clone(inherited), w.Pass...) {
+	values := map[string]string{"LANG": "C.UTF-8"}
+	for _, name := range slices.Concat(inherited, w.Pass) {
 		if value, ok := os.LookupEnv(name); ok {
-			environ = append(environ, name+"="+value)
+			values[name] = value
 		}
 	}
-	for name, value := range w.Env {
-		environ = append(environ, name+"="+value)
+	maps.Copy(values, w.Env)
+	return assignments(values)
+}
+
+// assignments are NAME=VALUE, in the order of names.
+func assignments(values map[string]string) []string {
+	list := make([]string, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		list = append(list, name+"="+values[name])
 	}
-	return environ
+	return list
+}
+
+// lookUp finds a program on the PATH that it will have, which may be another than
+// ours. A name with a slash is taken as it is, from the folder it works in.
+func lookUp(name string, environ []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	path := ""
+	for _, entry := range environ {
+		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
+			path = value
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, name)
+		info, err := os.Stat(file)
+		if filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("%s: there is no such program on its PATH, which is %q", name, path)
 }
 
 // variables make a program on a host see the variables of env.
@@ -151,12 +187,7 @@ func (w *worker) variables() []string {
 	if len(w.Env) == 0 {
 		return nil
 	}
-	var args []string
-	for name, value := range w.Env {
-		args = append(args, name+"="+value)
-	}
-	slices.Sort(args)
-	return append([]string{"env"}, args...)
+	return append([]string{"env"}, assignments(w.Env)...)
 }
 
 // makeFolders makes the folders in which outputs are to be.
