@@ -50,9 +50,11 @@ type reader struct {
 	*tomldoc.Document
 	*Tasks
 	file   File
-	root   *os.Root // the fleet folder: no path, and no symlink, leads out of it
-	globs  map[string][]string
+	root   *os.Root             // the fleet folder: no path, and no symlink, leads out of it
 	makers map[string]*instance // by the file they make
+	made   []string             // those files, sorted
+
+	matched map[string]*matched // by path or pattern
 }
 
 func read(fleet *hosts.Fleet, data []byte) (*Tasks, error) {
@@ -63,7 +65,7 @@ func read(fleet *hosts.Fleet, data []byte) (*Tasks, error) {
 	defer root.Close()
 	r := &reader{
 		Document: tomldoc.Parse(data, tomldoc.AsGo), Tasks: &Tasks{fleet: fleet, of: map[string][]*instance{}}, root: root,
-		globs: map[string][]string{}, makers: map[string]*instance{},
+		makers: map[string]*instance{}, matched: map[string]*matched{},
 	}
 	if r.Values != nil || len(r.Problems()) == 0 {
 		r.Decode(&r.file)
@@ -99,6 +101,7 @@ func (r *reader) check() {
 	for _, in := range r.all() {
 		r.outputs(in)
 	}
+	r.made = slices.Sorted(maps.Keys(r.makers))
 	for _, in := range r.all() {
 		r.reading(in)
 		r.needing(in)

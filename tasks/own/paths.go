@@ -2,6 +2,7 @@ package own
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -112,59 +113,123 @@ func (r *reader) ownProgram(in *instance, key string, argv []string, at *tomldoc
 
 // reads adds what one path or pattern stands for. what names the key in problems.
 func (r *reader) reads(in *instance, what, pattern string, place int) {
-	if wrong := r.below(pattern); wrong != "" {
-		r.report(place, "%s %q %s", what, pattern, wrong)
+	m, known := r.matched[pattern]
+	if !known {
+		m = r.resolve(pattern)
+		r.matched[pattern] = m
+	}
+	if m.wrong != "" {
+		r.report(place, "%s %q %s", what, pattern, m.wrong)
 		return
 	}
-	var files []string
-	if isGlob(pattern) {
-		if !doublestar.ValidatePattern(pattern) {
-			r.report(place, "%s %q is no glob: a bracket or a brace has no end", what, pattern)
-			return
+	in.files = append(in.files, m.files...)
+	for _, maker := range m.makers {
+		if maker == in {
+			r.report(place, "%s %q matches an output of the task itself: it would never be up to date", what, pattern)
+		} else if !slices.Contains(in.reads, maker) {
+			in.reads = append(in.reads, maker)
 		}
-		files = r.glob(pattern, place)
-		for file := range r.makers {
-			if ok, _ := doublestar.Match(pattern, file); ok {
-				files = append(files, file)
-			}
-		}
-		if len(files) == 0 {
-			r.report(place, "%s %q matches no file, and no task makes one: a task that depends on nothing would never run again", what, pattern)
-		}
-	} else {
-		files = []string{pattern}
-	}
-	slices.Sort(files)
-	for _, file := range slices.Compact(files) {
-		r.readsFile(in, what, file, place)
 	}
 }
 
-// readsFile adds one file: made by a task, or there already.
-func (r *reader) readsFile(in *instance, what, file string, place int) {
-	in.files = append(in.files, file)
-	switch maker := r.makers[file]; {
-	case maker == in:
-		r.report(place, "%s %q is an output of the task itself: it would never be up to date", what, file)
-		return
-	case maker != nil:
-		if !slices.Contains(in.reads, maker) {
-			in.reads = append(in.reads, maker)
+// matched is what a path or pattern stands for. Many hosts may share one.
+type matched struct {
+	files  []string
+	makers []*instance // of some of the files
+	wrong  string      // why it cannot be read; then there is nothing else
+}
+
+// resolve finds what a pattern matches now, and what tasks will have made that it
+// matches then.
+func (r *reader) resolve(pattern string) *matched {
+	m := &matched{wrong: r.below(pattern)}
+	if m.wrong != "" {
+		return m
+	}
+	files := []string{pattern}
+	if isGlob(pattern) {
+		if !doublestar.ValidatePattern(pattern) {
+			return &matched{wrong: "is no glob: a bracket or a brace has no end"}
 		}
-		return
+		var err error
+		if files, err = match(r.root, pattern); err != nil {
+			return &matched{wrong: "cannot be looked up: " + reason(err)}
+		}
+		files = append(files, r.willMatch(pattern)...)
+		if len(files) == 0 {
+			return &matched{wrong: "matches no file, and no task makes one: a task that depends on nothing would never run again"}
+		}
+	}
+	slices.Sort(files)
+	for _, file := range slices.Compact(files) {
+		m.files = append(m.files, file)
+		if maker := r.makers[file]; maker != nil {
+			m.makers = append(m.makers, maker)
+			continue
+		}
+		linked, wrong := r.readable(file)
+		if wrong != "" && file != pattern {
+			wrong = "matches " + file + ": it " + wrong
+		}
+		if wrong != "" {
+			return &matched{wrong: wrong}
+		}
+		if linked != "" {
+			m.files = append(m.files, linked)
+		}
+	}
+	return m
+}
+
+// willMatch are the outputs that a pattern matches. Those that begin as the
+// pattern does stand together.
+func (r *reader) willMatch(pattern string) []string {
+	base, _ := doublestar.SplitPattern(pattern)
+	first := 0
+	if base == "." {
+		base = ""
+	} else {
+		base += "/"
+		first, _ = slices.BinarySearch(r.made, base)
+	}
+	var files []string
+	for _, file := range r.made[first:] {
+		if !strings.HasPrefix(file, base) {
+			break
+		}
+		if doublestar.MatchUnvalidated(pattern, file) {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+// readable says what is wrong with a file that is to be read, or where it leads
+// if it is a symlink.
+func (r *reader) readable(file string) (linked, wrong string) {
+	link, err := r.root.Lstat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", "is not there, and no task makes it"
+	}
+	if err != nil {
+		return "", "cannot be read: " + reason(err)
+	}
+	if link.Mode()&fs.ModeSymlink == 0 {
+		if link.IsDir() {
+			return "", fmt.Sprintf("is a folder: for all that is in it, write \"%s/**\"", file)
+		}
+		return "", ""
 	}
 	info, err := r.root.Stat(file)
-	link, errLink := r.root.Lstat(file)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && errLink != nil:
-		r.report(place, "%s %q is not there, and no task makes it", what, file)
+	case errors.Is(err, fs.ErrNotExist): // it is an input that it leads nowhere
+		return "", ""
 	case err != nil:
-		r.report(place, "%s %q: %s", what, file, reason(err))
-	case info.IsDir() && link.IsDir():
-		r.report(place, "%s %q is a folder: for all that is in it, write \"%[2]s/**\"", what, file)
-	case link.Mode()&fs.ModeSymlink != 0 && !info.IsDir():
-		in.files = append(in.files, r.target(file))
+		return "", "cannot be read: " + reason(err)
+	case info.IsDir(): // it is an input where it leads
+		return "", ""
 	}
+	return r.target(file), ""
 }
 
 // target is the file that a symlink leads to. It is in the fleet folder: else
@@ -181,19 +246,6 @@ func (r *reader) target(file string) string {
 		return file // it is gone since
 	}
 	return filepath.ToSlash(to)
-}
-
-// glob lists what a pattern matches now. A pattern is looked up once.
-func (r *reader) glob(pattern string, place int) []string {
-	files, known := r.globs[pattern]
-	if !known {
-		var err error
-		if files, err = match(r.root, pattern); err != nil {
-			r.report(place, "input %q: %s", pattern, reason(err))
-		}
-		r.globs[pattern] = files
-	}
-	return slices.Clone(files)
 }
 
 // match lists files as a shell does: a * does not stand for a dot at the start

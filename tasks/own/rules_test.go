@@ -138,7 +138,7 @@ var rules = []struct {
 		`3:49: input "/etc/hosts" must be a path below the fleet folder, such as "site/index.html": no slash first or last, no ".."`}},
 	{run + "inputs = ['out/passwd', 'away']", []string{
 		`3:11: input "out/passwd" cannot be reached in the fleet folder: path escapes from parent`,
-		`3:25: input "away": path escapes from parent`}},
+		`3:25: input "away" cannot be read: path escapes from parent`}},
 	{run + "inputs = []\noutputs = []\nneeds = []\npass = []", []string{
 		"3:10: inputs is empty: leave it out, or say what", "4:11: outputs is empty: leave it out, or say what",
 		"5:9: needs is empty: leave it out, or say what", "6:8: pass is empty: leave it out, or say what"}},
@@ -156,7 +156,7 @@ var rules = []struct {
 	{run + "outputs = ['x', 'x']", []string{`3:17: outputs: "x" is given twice: it is on line 3 already`}},
 	{run + "on = '*'\noutputs = ['x']", []string{`4:12: output "x" is made on several hosts: put {host} into its name`}},
 	{run + "on = 'rook'\noutputs = ['x']", nil},
-	{run + "inputs = ['docs/**']\noutputs = ['docs/all.md']", []string{`3:11: input "docs/all.md" is an output of the task itself: it would never be up to date`}},
+	{run + "inputs = ['docs/**']\noutputs = ['docs/all.md']", []string{`3:11: input "docs/**" matches an output of the task itself: it would never be up to date`}},
 	{run + "stdin = 'a'\nalways = true", nil},
 	{run + "stdin = '*.md'\nalways = true", []string{`3:9: stdin "*.md": it is one file, without * ? [ { and \`}},
 	{run + "stdin = 'b'\nalways = true", []string{`3:9: stdin "b" is not there, and no task makes it`}},
