@@ -252,6 +252,9 @@ func (c *RemoteCache) Report() string {
 // fetched looks whether another machine has computed a pure task's result. One
 // that cannot be used here is as good as none: it is computed as without.
 func (r *run) fetched(ctx context.Context, t *Task, out *outcome) bool {
+	if len(t.makes) > 0 {
+		return false // files are not shared
+	}
 	raw, ok := r.o.Remote.get(ctx, t.name, out.key)
 	if !ok || out.accept(t, raw) != nil {
 		return false
@@ -269,9 +272,6 @@ func (r *run) fetched(ctx context.Context, t *Task, out *outcome) bool {
 // accept takes a value from a cache, if it can be used.
 func (o *outcome) accept(t *Task, raw json.RawMessage) error {
 	value, err := t.work.decode(raw)
-	if err == nil {
-		err = t.made()
-	}
 	if err == nil && t.work.valid != nil {
 		err = t.work.valid(value)
 	}

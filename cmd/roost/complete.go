@@ -88,7 +88,7 @@ func candidates(model *kong.Application, node *kong.Node, words []string, before
 		}
 	}
 	if takesTasks(node, words) {
-		all = verbs.TaskWords(fleetOf(words))
+		all = verbs.OwnTaskWords(fleetOf(words))
 	}
 	if strings.HasPrefix(last, "-") || node != model.Node {
 		for at := node; at != nil; at = at.Parent {

@@ -22,9 +22,9 @@ func declareRun(_ context.Context, w *Work) error {
 	return nil
 }
 
-// TaskWords are the tasks of a fleet's tasks.toml, for completion: no error is
+// OwnTaskWords are the tasks of a fleet's tasks.toml, for completion: no error is
 // told there.
-func TaskWords(dir string) []string {
+func OwnTaskWords(dir string) []string {
 	fleet, _, err := load(Options{Fleet: dir})
 	if err != nil {
 		return nil

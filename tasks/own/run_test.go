@@ -164,6 +164,21 @@ outputs = ["count"]
 	if got := w.read("count"); strings.TrimSpace(got) != "8" {
 		t.Errorf("counted %q, want 8", got)
 	}
+	w.write("site/a.md", "A2\n")
+	w.write("site/a.md", "A\n")
+	w.want("fleet/count cached, fleet/site cached") // back before anybody looked
+	w.write("site/a.md", "AA\n")
+	w.want("fleet/count ran, fleet/site ran")
+	w.write("site/a.md", "A\n") // its result is known, but what is there is another
+	w.want("fleet/count ran, fleet/site ran")
+	if got := w.read("public/index.html"); got != "two\nA\nb\n" {
+		t.Errorf("after an edit was taken back it is %q", got)
+	}
+	w.write("public/index.html", "by hand\n")
+	w.want("fleet/count cached, fleet/site ran")
+	if got := w.read("public/index.html"); got != "two\nA\nb\n" {
+		t.Errorf("after an edit by hand it is %q", got)
+	}
 	w.write("site/a.md", "AA\n")
 	w.want("fleet/count ran, fleet/site ran", "count") // what it needs comes along
 }
