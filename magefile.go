@@ -24,7 +24,10 @@ func init() { lab.MaybeSupervise() }
 type Update mg.Namespace
 
 // All updates every selected host: evaluate, build, copy, activate, health.
-func (Update) All(ctx context.Context) error { return verb(ctx, verbs.UpdateAll) }
+func (Update) All(ctx context.Context) error { return verb(ctx, graphed(verbs.UpdateAll)) }
+
+// Run runs tasks of the fleet's tasks.toml: those in ROOST_TASKS, or all.
+func Run(ctx context.Context) error { return verb(ctx, graphed(verbs.Run)) }
 
 // Intents are what once-only tasks did, and began.
 type Intents mg.Namespace
@@ -67,6 +70,10 @@ func Test(ctx context.Context) error { return verb(ctx, plain(ci.Test)) }
 func Bench(ctx context.Context) error { return verb(ctx, plain(ci.Bench)) }
 
 type action = func(context.Context, *verbs.Signals, verbs.Options) error
+
+func graphed(v verbs.Verb) action {
+	return func(ctx context.Context, s *verbs.Signals, o verbs.Options) error { return verbs.Do(ctx, s, o, v) }
+}
 
 func plain(f func(context.Context, verbs.Options) error) action {
 	return func(ctx context.Context, _ *verbs.Signals, o verbs.Options) error { return f(ctx, o) }

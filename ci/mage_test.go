@@ -66,7 +66,7 @@ func TestMageDoor(t *testing.T) {
 	d := newMageDoor(t)
 	out, err := command.Output(t.Context(), command.Cmd{Name: d.mage, Args: []string{"-l"}, Dir: d.tree})
 	ok(t, err)
-	for _, target := range []string{"update:all", "lab:up", "lab:status", "lab:down", "demo", "test"} {
+	for _, target := range []string{"update:all", "run", "lab:up", "lab:status", "lab:down", "demo", "test"} {
 		if !strings.Contains(string(out), "\n  "+target+" ") {
 			t.Errorf("mage -l does not list %s:\n%s", target, out)
 		}
@@ -83,6 +83,7 @@ func TestMageDoor(t *testing.T) {
 		{"a variable that cannot be read", []string{"update:all"}, "ROOST_DRY_RUN=ture", 2, `roost: ROOST_DRY_RUN="ture": want true`},
 		{"no number", []string{"update:all"}, "ROOST_JOBS=0", 2, `roost: ROOST_JOBS="0": want a number above 0`},
 		{"no fleet here", []string{"update:all"}, "", 2, "is in no fleet"},
+		{"a fleet without tasks", []string{"run"}, "ROOST_FLEET=" + filepath.Join(d.tree, "lab", "fleet"), 2, "tasks.toml: is not in the fleet folder"},
 		{"a bad selector", []string{"update:all"}, "ROOST_FLEET=" + filepath.Join(d.tree, "lab", "fleet") + " ROOST_ON=mal", 2, `did you mean "malphas"?`},
 		// Mage's own, and why units name targets without flags: 1.17.2 prints
 		// its help and says that all is well.

@@ -34,6 +34,8 @@ type lastRun struct {
 	Seconds float64 `json:"seconds"`
 	// Used is what it took of measured pools.
 	Used map[string]int `json:"used,omitempty"`
+	// Made are the digests of the files that it made.
+	Made map[string]string `json:"made,omitempty"`
 }
 
 // entry is one cached result. Task and Key are kept to notice a file that does

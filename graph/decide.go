@@ -283,6 +283,10 @@ func (r *run) lookUp(ctx context.Context, t *Task, out *outcome) error {
 		}
 		return nil
 	}
+	if why := r.remade(t, rec, out); why != "" {
+		out.reason = why
+		return nil
+	}
 	if err := out.accept(t, raw); err != nil {
 		out.reason = fmt.Sprintf("the cached result cannot be used: %v", err)
 		return nil

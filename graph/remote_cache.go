@@ -252,6 +252,9 @@ func (c *RemoteCache) Report() string {
 // fetched looks whether another machine has computed a pure task's result. One
 // that cannot be used here is as good as none: it is computed as without.
 func (r *run) fetched(ctx context.Context, t *Task, out *outcome) bool {
+	if len(t.makes) > 0 {
+		return false // files are not shared
+	}
 	raw, ok := r.o.Remote.get(ctx, t.name, out.key)
 	if !ok || out.accept(t, raw) != nil {
 		return false

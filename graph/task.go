@@ -28,6 +28,7 @@ type Task struct {
 	version int
 	values  []keyLine
 	files   []file
+	makes   []file
 
 	uses   []int // their values are needed before it can be decided
 	afters []int // they must have ended well before it may work

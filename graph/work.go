@@ -26,6 +26,7 @@ type outcome struct {
 	interrupted bool
 	used        map[string]int
 	tail        []string
+	made        map[string]string
 }
 
 func (o *outcome) setValue(v any) {
@@ -102,7 +103,8 @@ func (r *run) work(ctx context.Context, id int) (out outcome) {
 	}
 	out.setValue(value)
 	if t.kind == KindPure && out.err == nil {
-		out.err = r.sameInputs(t, r.nodes[id].record)
+		out.made, out.err = t.made(r.o.Files)
+		out.err = errors.Join(out.err, r.sameInputs(t, r.nodes[id].record))
 	}
 	if t.kind == KindPure && out.err == nil && !r.o.Dry {
 		// A result that cannot be kept is still a result: the next run
@@ -182,13 +184,13 @@ func (r *run) took(out outcome) {
 		n.status = StatusRan
 	}
 	if !out.deciding && !r.o.Dry {
-		last := lastRun{Seconds: seconds, Used: out.used}
+		last := lastRun{Seconds: seconds, Used: out.used, Made: out.made}
 		if t.kind == KindPure { // the journal of intents has the record of a deed
 			last.Record = n.record
 		}
 		r.o.Cache.remember(t.name, last)
 	}
-	n.value, n.raw, n.digest = out.value, out.raw, digestValue(out.raw)
+	n.value, n.raw, n.digest = out.value, out.raw, digestResult(out)
 	r.end(out.id, out.reason, "", Event{Seconds: seconds})
 }
 

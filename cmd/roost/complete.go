@@ -57,7 +57,7 @@ func values(words []string, flag string) []string {
 	return verbs.SelectorWords(fleetOf(words))
 }
 
-// fleetOf is the fleet that the words name.
+// fleetOf is the fleet that the words so far, or the environment, name.
 func fleetOf(words []string) string {
 	fleet := os.Getenv("ROOST_FLEET")
 	for i, word := range words {
@@ -87,6 +87,9 @@ func candidates(model *kong.Application, node *kong.Node, words []string, before
 			}
 		}
 	}
+	if takesTasks(node, words) {
+		all = verbs.OwnTaskWords(fleetOf(words))
+	}
 	if strings.HasPrefix(last, "-") || node != model.Node {
 		for at := node; at != nil; at = at.Parent {
 			for _, flag := range at.Flags {
@@ -107,6 +110,13 @@ func wantsValue(node *kong.Node, word string) bool {
 		}
 	}
 	return false
+}
+
+// takesTasks says that tasks of tasks.toml come next: after run, and after a verb
+// that takes run as its word.
+func takesTasks(node *kong.Node, words []string) bool {
+	return slices.ContainsFunc(node.Positional, func(arg *kong.Positional) bool { return arg.Name == "task" && arg.IsSlice() }) &&
+		slices.Contains(words, verbs.Run.Name)
 }
 
 // choices are the words of which the verb wants one, until it has one.

@@ -36,8 +36,9 @@ func (p *page) plan(run *Run) {
 			said = append(said, Plural(count[sort], "host")+" "+string(sort))
 		}
 	}
-	n := run.Totals()
-	said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
+	if n := run.Totals(); !n.Own {
+		said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
+	}
 	p.wrap("", strings.Join(said, ", "))
 }
 
@@ -54,7 +55,7 @@ var stepVerbs = map[string]string{"eval": "evaluate", "activate": "switch"}
 // forecast says what would happen to the host, and why. What hangs on a result
 // that is not known yet is said to be unknown. Width bounds the versions.
 func (g *Group) forecast(width int) (sort Outcome, would, why string) {
-	if outcome, _ := g.Outcome(); outcome != Updated && outcome != Unchanged {
+	if outcome, _ := g.Outcome(); outcome != Updated && outcome != Done && outcome != Unchanged {
 		return outcome, g.Result(), g.What()
 	}
 	versions := g.Change().Versions(width)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"roost/graph"
-	"roost/hosts"
+	"roost/internal/nearest"
 )
 
 // tokenVariable has no flag: what a command line holds, every user of the
@@ -172,7 +172,7 @@ func CacheExplain(o Options, task string) error {
 	last, ok := f.Recorded(task)
 	switch {
 	case !ok:
-		return exit(CodeUsage, fmt.Errorf("no success of %q is recorded; %s", task, hosts.Nearest(task, "tasks", f.Tasks())))
+		return exit(CodeUsage, fmt.Errorf("no success of %q is recorded; %s", task, nearest.Hint(task, "tasks", f.Tasks())))
 	case last.Key == "":
 		return exit(CodeUsage, fmt.Errorf("%s reads or changes the world: it has no key and is never cached\n  What it did last: roost why %s", task, task))
 	}

@@ -1,16 +1,15 @@
 package verbs
 
 import (
+	"context"
 	"fmt"
 	"io"
 
 	"roost/graph"
 	"roost/hosts"
 	"roost/internal/ledger"
-	"roost/internal/nix"
 	"roost/internal/remote"
 	"roost/internal/report"
-	"roost/tasks/system"
 )
 
 // GraphOptions say what Graph draws, and how.
@@ -19,10 +18,10 @@ type GraphOptions struct {
 	Focus  string // a task: draw it, what it needs and what needs it; empty: everything
 }
 
-// Graph draws the tasks of update:all for the selected hosts, in the state of
-// the newest run. It declares them only: no file of a module is read, no
-// program is started, no host is asked.
-func Graph(o Options, d GraphOptions) error {
+// Graph draws the tasks of a verb for the selected hosts, in the state of the
+// newest run. It declares them only: no file of a module is read, no program is
+// started, no host is asked.
+func Graph(ctx context.Context, o Options, v Verb, d GraphOptions) error {
 	o.fill()
 	write := map[string]func(*graph.Shape, io.Writer, graph.Paint) error{
 		"dot": (*graph.Shape).WriteDOT, "mermaid": (*graph.Shape).WriteMermaid, "json": (*graph.Shape).WriteJSON, "svg": (*graph.Shape).WriteSVG,
@@ -41,7 +40,11 @@ func Graph(o Options, d GraphOptions) error {
 	if err != nil {
 		return err
 	}
-	shape, err := declared(fleet, selected).Shape()
+	work := &Work{Graph: graph.New(), Fleet: fleet, Selected: selected, Args: o.Args, DrawOnly: true, Connect: unconnected}
+	if err := declare(ctx, v, work); err != nil {
+		return err
+	}
+	shape, err := work.Graph.Shape()
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
@@ -63,19 +66,9 @@ func Graph(o Options, d GraphOptions) error {
 	return write[d.Format](shape, o.Stdout, paint)
 }
 
-// declared is the graph of update:all, good for its shape alone.
-func declared(fleet *hosts.Fleet, selected []*hosts.Host) *graph.Graph {
-	control := &system.Controller{
-		Tree: &system.Tree{Dir: fleet.Dir}, Nix: &nix.Nix{},
-		Connect: func(h *hosts.Host) *remote.Conn {
-			return remote.Dial(remote.Target{Name: h.Name, Address: h.SSH.Address}, remote.Options{})
-		},
-	}
-	g := graph.New()
-	for _, host := range selected {
-		control.Declare(g, host)
-	}
-	return g
+// unconnected is a connection that nobody will use.
+func unconnected(h *hosts.Host) *remote.Conn {
+	return remote.Dial(remote.Target{Name: h.Name, Address: h.SSH.Address}, remote.Options{})
 }
 
 // lastPaint is the state of the tasks in the newest recorded run; the zero

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"roost/hosts"
+	"roost/tasks/own"
 )
 
 // Hosts lists the selected hosts, from their host.toml alone.
@@ -37,10 +38,14 @@ func Hosts(o Options) error {
 	return w.Flush()
 }
 
-// Schema prints the JSON Schema of host.toml.
-func Schema(o Options) error {
+// Schema prints the JSON Schema of a file: host.toml or tasks.toml.
+func Schema(o Options, file string) error {
 	o.fill()
-	_, err := o.Stdout.Write(hosts.Schema())
+	schema := hosts.Schema()
+	if file == own.FileName {
+		schema = own.Schema()
+	}
+	_, err := o.Stdout.Write(schema)
 	return err
 }
 

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"roost/graph"
-	"roost/hosts"
 	"roost/internal/ledger"
+	"roost/internal/nearest"
 )
 
 // openIntents opens the journal of once-only effects of a fleet, and says if its
@@ -163,7 +163,7 @@ func findDeed(deeds []graph.Deed, s Settlement) (graph.Deed, error) {
 	case hits > 1:
 		return found, fmt.Errorf("%s has %d such deeds; say which:\n  %s", s.Task, hits, strings.Join(unknown, "\n  "))
 	case !seen[s.Task]:
-		return found, fmt.Errorf("no once-only task %q has begun anything; %s", s.Task, hosts.Nearest(s.Task, "tasks", tasks))
+		return found, fmt.Errorf("no once-only task %q has begun anything; %s", s.Task, nearest.Hint(s.Task, "tasks", tasks))
 	case s.Key != "":
 		return found, fmt.Errorf("%s has no deed with a key that begins with %s; see: roost intents", s.Task, s.Key)
 	case s.Done && s.Result != "":

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"roost/graph"
-	"roost/hosts"
+	"roost/internal/nearest"
 	"roost/internal/report"
 )
 
@@ -60,7 +60,7 @@ func taskNames(run *report.Run) []string {
 }
 
 func unknownTask(task, where string, known []string) error {
-	return fmt.Errorf("no task %q in %s; %s", task, where, hosts.Nearest(task, "tasks", known))
+	return fmt.Errorf("no task %q in %s; %s", task, where, nearest.Hint(task, "tasks", known))
 }
 
 // whyPlanned tells of one task of a plan, and of what it waits for.

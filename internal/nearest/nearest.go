@@ -1,4 +1,7 @@
-package hosts
+// Package nearest finds what a person may have meant by a word that is not known.
+//
+//	return fmt.Errorf("no host %q; %s", name, nearest.Hint(name, "hosts", names))
+package nearest
 
 import (
 	"cmp"
@@ -8,11 +11,11 @@ import (
 	"strings"
 )
 
-// Nearest says what a person may have meant by word: the nearest candidates, or
+// Hint says what a person may have meant by word: the nearest candidates, or
 // where none is near, what there is. plural names the candidates.
-func Nearest(word, plural string, candidates []string) string {
-	if near := nearest(word, candidates); len(near) > 0 {
-		return didYouMean(near)
+func Hint(word, plural string, candidates []string) string {
+	if near := Words(word, candidates); len(near) > 0 {
+		return DidYouMean(near)
 	}
 	if len(candidates) == 0 {
 		return "there are no " + plural + " yet"
@@ -25,7 +28,8 @@ func Nearest(word, plural string, candidates []string) string {
 	return "known " + plural + ": " + strings.Join(candidates, ", ") + more
 }
 
-func didYouMean(near []string) string {
+// DidYouMean asks for the words that Words found.
+func DidYouMean(near []string) string {
 	quoted := make([]string, len(near))
 	for i, n := range near {
 		quoted[i] = strconv.Quote(n)
@@ -33,9 +37,9 @@ func didYouMean(near []string) string {
 	return "did you mean " + strings.Join(quoted, " or ") + "?"
 }
 
-// nearest returns at most three candidates that are a few typing errors away
+// Words returns at most three candidates that are a few typing errors away
 // from word, or that contain it, the nearest first.
-func nearest(word string, candidates []string) []string {
+func Words(word string, candidates []string) []string {
 	type near struct {
 		name     string
 		distance int

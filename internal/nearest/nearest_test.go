@@ -1,4 +1,4 @@
-package hosts
+package nearest
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestNearest(t *testing.T) {
+func TestWords(t *testing.T) {
 	for _, c := range []struct {
 		word       string
 		candidates []string
@@ -21,15 +21,15 @@ func TestNearest(t *testing.T) {
 		{"", []string{"a", "ab"}, nil},
 		{"x", nil, nil},
 	} {
-		if diff := cmp.Diff(c.want, nearest(c.word, c.candidates)); diff != "" {
-			t.Errorf("nearest(%q, %q) (-want +got):\n%s", c.word, c.candidates, diff)
+		if diff := cmp.Diff(c.want, Words(c.word, c.candidates)); diff != "" {
+			t.Errorf("Words(%q, %q) (-want +got):\n%s", c.word, c.candidates, diff)
 		}
 	}
 }
 
 func TestHintCutsALongList(t *testing.T) {
 	many := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"}
-	if got, want := Nearest("zzz", "hosts", many), "known hosts: a, b, c, d, e, f, g, h, i, j, k, l and 2 more"; got != want {
+	if got, want := Hint("zzz", "hosts", many), "known hosts: a, b, c, d, e, f, g, h, i, j, k, l and 2 more"; got != want {
 		t.Errorf("got %q", got)
 	}
 }
