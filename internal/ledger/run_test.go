@@ -113,7 +113,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Skip("needs /dev/full")
 	}
-	run := &Run{ID: "r", Dir: t.TempDir(), events: full}
+	run := &Run{ID: "r", Dir: t.TempDir(), file: full, events: graph.NewEventWriter(full), begun: map[string]bool{}}
 	for _, e := range events() {
 		run.Event(e)
 	}
