@@ -87,21 +87,3 @@ func (w *EventWriter) Close() error {
 	}
 	return err
 }
-
-// WriteLines writes the plan as one JSON object, a task a line: it can be read
-// whole, or a line at a time. The first line ends in "[", the last is "]}".
-func (p *Plan) WriteLines(w io.Writer) error {
-	held := make([]byte, 0, eventsHeld+eventsHeld/8)
-	var err error
-	held = p.appendJSON(held, "\n", func(b []byte) []byte {
-		if err != nil || len(b) < eventsHeld {
-			return b
-		}
-		_, err = w.Write(b)
-		return b[:0]
-	})
-	if err == nil {
-		_, err = w.Write(append(held, '\n'))
-	}
-	return err
-}

@@ -105,7 +105,7 @@ type Globals struct {
 }
 
 func (g *Globals) options() verbs.Options {
-	return verbs.Options{Fleet: g.Fleet, JSON: g.JSON, Yes: g.Yes, Verbose: g.Verbose}
+	return verbs.Options{Fleet: g.Fleet, JSON: g.JSON, Yes: g.Yes, Verbose: g.Verbose, Version: version}
 }
 
 type commands struct {

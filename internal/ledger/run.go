@@ -60,7 +60,7 @@ func (r *Run) Event(e graph.Event) {
 		return // LogTo keeps it
 	}
 	if e.Kind == graph.PlanReady && e.Plan != nil {
-		r.keep(writePlan(filepath.Join(r.Dir, PlanFile), e.Plan))
+		r.keep(writePlan(filepath.Join(r.Dir, "plan.json"), e.Plan))
 		e.Plan = nil
 	}
 	r.events.Write(&e)
@@ -91,9 +91,6 @@ func (r *Run) works(e *graph.Event) bool {
 	return false
 }
 
-// PlanFile is the name of the file with a run's plan, beside its events.
-const PlanFile = "plan.json"
-
 // writePlan writes the plan, whole or not at all.
 func writePlan(path string, plan *graph.Plan) error {
 	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
@@ -102,6 +99,9 @@ func writePlan(path string, plan *graph.Plan) error {
 	}
 	defer f.Cleanup()
 	if err := plan.WriteLines(f); err != nil {
+		return err
+	}
+	if _, err := f.Write([]byte{'\n'}); err != nil {
 		return err
 	}
 	return f.CloseAtomicallyReplace()

@@ -7,8 +7,8 @@ import (
 	"roost/graph"
 )
 
-// plan writes what a run would do, host by host: no times, so that the same
-// plan is told in the same words.
+// plan writes what a run would do, host by host, and how long that takes by what
+// its tasks took last: so the same plan is told in the same words.
 func (p *page) plan(run *Run) {
 	columns := []column{
 		{title: "HOST", most: p.width / 5},
@@ -39,7 +39,23 @@ func (p *page) plan(run *Run) {
 	n := run.Totals()
 	said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
 	p.wrap("", strings.Join(said, ", "))
+	if run.Plan == nil {
+		return
+	}
+	if path, seconds := run.Plan.CriticalPath(); seconds >= shownSeconds {
+		if more := len(path) - shownPath; more > 1 {
+			path = slices.Replace(path, shownPath-1, len(path)-1, Plural(more, "task")+" more")
+		}
+		p.wrap("", "a run takes at least "+Took(seconds)+", for "+p.text(Clean(strings.Join(path, ", "))))
+	}
 }
+
+// What is told of the critical path: a time that is worth a word, and so many
+// tasks, the last one among them.
+const (
+	shownSeconds = 0.1
+	shownPath    = 8
+)
 
 // The outcomes that a plan alone can foretell.
 const (

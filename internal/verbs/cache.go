@@ -56,9 +56,7 @@ func openCache(o Options) (*fleetCache, error) {
 	}
 	f := &fleetCache{Cache: cache, plan: &graph.Plan{}}
 	for _, id := range slices.Backward(ids) { // a run that was cut off early has no plan
-		plan := &graph.Plan{}
-		data, err := os.ReadFile(state.Path("runs", id, "plan.json"))
-		if err == nil && json.Unmarshal(data, plan) == nil && plan.Version == graph.PlanVersion {
+		if plan, err := graph.ReadPlan(state.PlanPath(id)); err == nil {
 			f.run, f.plan = id, plan
 			break
 		}

@@ -8,20 +8,21 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"roost/graph"
 )
 
 // SavedPlan is a plan in a file: what `roost plan` writes and `roost apply`
 // follows.
 type SavedPlan struct {
-	Version int         `json:"version"`
-	Verb    string      `json:"verb"`
-	On      string      `json:"on,omitempty"` // the selector
-	Fleet   string      `json:"fleet"`        // its folder
-	Made    time.Time   `json:"made"`
-	Plan    *graph.Plan `json:"plan"`
+	Version  int         `json:"version"`
+	Verb     string      `json:"verb"`
+	On       string      `json:"on,omitempty"` // the selector
+	Fleet    string      `json:"fleet"`        // its folder
+	Made     time.Time   `json:"made"`
+	From     Origin      `json:"from,omitzero"`
+	Seconds  float64     `json:"seconds,omitempty"`  // how long carrying it out takes at least
+	Critical []string    `json:"critical,omitempty"` // the tasks which take that long, one after another
+	Plan     *graph.Plan `json:"plan"`
 }
 
 const savedPlanVersion = 1
@@ -41,13 +42,13 @@ func SavePlan(ctx context.Context, signals *Signals, o Options, path string) err
 	if err != nil {
 		return err
 	}
-	saved := SavedPlan{savedPlanVersion, "update:all", o.On, u.fleet.Dir, time.Now().UTC().Truncate(time.Second), plan}
-	data, err := json.MarshalIndent(saved, "", " ")
-	if err == nil {
-		err = renameio.WriteFile(path, append(data, '\n'), 0o600)
+	saved := SavedPlan{
+		Version: savedPlanVersion, Verb: "update:all", On: o.On, Fleet: u.fleet.Dir, Made: time.Now().UTC().Truncate(time.Second),
+		From: originOf(ctx, o, u.fleet.Dir), Plan: plan,
 	}
-	if err != nil {
-		return exit(CodeFailed, fmt.Errorf("save the plan: %w", err))
+	saved.Critical, saved.Seconds = plan.CriticalPath()
+	if err := writeFile(path, "the plan", saved.write); err != nil {
+		return exit(CodeFailed, err)
 	}
 	fmt.Fprintf(o.Stderr, "Plan: %s\n  Carry it out: roost apply %s\n", path, path)
 	return nil
@@ -69,6 +70,7 @@ func ApplyPlan(ctx context.Context, signals *Signals, o Options, path string) er
 		return exit(CodeUsage, fmt.Errorf("%s is a plan for the fleet in %s, not for %s", path, saved.Fleet, given))
 	}
 	o.On = saved.On
+	fmt.Fprintln(o.Stderr, saved.origin(originOf(ctx, o, saved.Fleet), time.Now()))
 	u, err := prepare(ctx, o)
 	if err != nil {
 		return err
@@ -88,7 +90,7 @@ func readPlan(path string) (*SavedPlan, error) {
 	if err := json.Unmarshal(data, &saved); err != nil {
 		return nil, fmt.Errorf("%s is no saved plan: %w", filepath.Base(path), err)
 	}
-	if saved.Version != savedPlanVersion || saved.Verb != "update:all" || saved.Plan == nil || saved.Plan.Version != graph.PlanVersion {
+	if !saved.known() {
 		return nil, fmt.Errorf("%s is no plan that this roost can carry out; make it again: roost plan update:all -o %s", path, path)
 	}
 	return &saved, nil
