@@ -11,27 +11,53 @@ import (
 	"roost/graph"
 )
 
-// Find is Load for some tasks alone: of any other line it reads no more than
-// whose it is. Tasks that the record does not know are not in the Run. Damage in
-// what it need not read is not noticed.
+// Record is the record of a run in which tasks are looked for: of any line that
+// is not about them it reads no more than whose it is. Damage in what need not be
+// read is not noticed.
 //
-//	run, err := report.Find(state.EventsPath(id), "malphas/activate")
+//	record, err := report.OpenRecord(state.EventsPath(id))
+//	defer record.Close()
+//	run, err := record.Find("malphas/activate")
 //	task := run.Task("malphas/activate") // as Load has it; nil: not in the record
-func Find(path string, tasks ...string) (*Run, error) {
-	wanted := among(tasks)
-	plan, err := planned(planPath(path), func(task, _ []byte) bool { return wanted(task) })
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	data, unmap, err := mapFile(path)
+type Record struct {
+	path   string // of the events
+	events *mapped
+	plan   *mapped // nil: there is none
+}
+
+// OpenRecord opens the record whose events are in a file, with plan.json beside it.
+func OpenRecord(path string) (*Record, error) {
+	events, err := mapFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer unmap()
+	plan, err := mapFile(planPath(path))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		events.close()
+		return nil, err
+	}
+	return &Record{path, events, plan}, nil
+}
+
+// Close ends the use of the record. What was found in it stays good.
+func (r *Record) Close() {
+	r.events.close()
+	r.plan.close()
+}
+
+// Find is Load for some tasks alone. Those that the record does not know are not
+// in the Run.
+func (r *Record) Find(tasks ...string) (*Run, error) {
+	wanted := among(tasks)
+	plan, err := r.planned(func(name, _ []byte) bool { return wanted(name) })
+	if err != nil {
+		return nil, err
+	}
 	run := New()
+	data := r.events.data
 	for _, line := range scan(data, func(line []byte) bool {
-		task, ok := eventTask(line)
-		return !ok || wanted(task)
+		name, ok := eventTask(line)
+		return !ok || wanted(name)
 	}) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
@@ -43,12 +69,12 @@ func Find(path string, tasks ...string) (*Run, error) {
 				run.Torn++
 				break
 			}
-			return nil, fmt.Errorf("%s:%d: %w", path, 1+bytes.Count(before, []byte{'\n'}), err)
+			return nil, fmt.Errorf("%s:%d: %w", r.path, 1+bytes.Count(before, []byte{'\n'}), err)
 		}
 		if e.Kind == graph.PlanReady && e.Plan == nil {
 			e.Plan = plan
 		}
-		if err := addPlan(path, &e); err != nil { // it is not there, and should be
+		if err := addPlan(r.path, &e); err != nil { // it is not there, and should be
 			return nil, err
 		}
 		if e.Plan != nil {
@@ -61,16 +87,16 @@ func Find(path string, tasks ...string) (*Run, error) {
 	return run, nil
 }
 
-// FindUsers names the tasks which need this one, in the order of the plan.
-func FindUsers(path, task string) ([]string, error) {
+// Users names the tasks which need this one, in the order of the plan.
+func (r *Record) Users(task string) ([]string, error) {
 	name, err := json.Marshal(task)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := planned(planPath(path), func(_, line []byte) bool { return bytes.Contains(line, name) })
-	if errors.Is(err, fs.ErrNotExist) { // then it is in the events
+	plan, err := r.planned(func(_, line []byte) bool { return bytes.Contains(line, name) })
+	if err == nil && r.plan == nil { // then it is in the events
 		var run *Run
-		if run, err = Load(path); err == nil {
+		if run, err = Load(r.path); err == nil {
 			plan = run.Plan
 		}
 	}
@@ -86,65 +112,60 @@ func FindUsers(path, task string) ([]string, error) {
 	return users, nil
 }
 
-// planned reads the tasks that keep wants, and maybe more, of the plan of a run.
-func planned(path string, keep func(task, line []byte) bool) (*graph.Plan, error) {
-	var plan graph.Plan
-	tasks, ok, err := FindPlanned(path, &plan, keep)
-	if err != nil {
-		return nil, err
+// planned reads the tasks that keep wants, and maybe more, of the plan; nil if
+// there is none.
+func (r *Record) planned(keep func(name, line []byte) bool) (*graph.Plan, error) {
+	if r.plan == nil {
+		return nil, nil
 	}
+	var plan graph.Plan
+	tasks, ok := findPlanned(r.plan.data, &plan, keep)
 	if !ok || plan.Version != graph.PlanVersion {
-		return graph.ReadPlan(path) // and its error, if it is no plan
+		return graph.ReadPlan(planPath(r.path)) // and its error, if it is no plan
 	}
 	plan.Tasks = tasks
 	return &plan, nil
 }
 
-// FindPlanned reads some tasks of a JSON document with a plan that has a task a
-// line, as graph.Plan's WriteLines makes it. Keep gets the name of a task, as JSON
-// has it between the quotes, and its line, several at a time; where the name is
-// not to be had without reading the line, the task is returned in any case. What
-// is around the tasks goes into the value that into points to. Ok is false if the
-// document has another form: then it must be read whole.
-func FindPlanned(path string, into any, keep func(task, line []byte) bool) (found []graph.Planned, ok bool, err error) {
-	data, unmap, err := mapFile(path)
+// FindPlanned reads one task of a JSON file with a plan that has a task a line, as
+// graph.Plan's WriteLines makes it; nil if it is not found. What is around the
+// tasks goes into the value that into points to. Ok is false if the file has
+// another form: then it must be read whole.
+func FindPlanned(path string, into any, task string) (found *graph.Planned, ok bool, err error) {
+	file, err := mapFile(path)
 	if err != nil {
 		return nil, false, err
 	}
-	defer unmap()
+	defer file.close()
+	wanted := among([]string{task})
+	tasks, ok := findPlanned(file.data, into, func(name, _ []byte) bool { return wanted(name) })
+	for i := range tasks {
+		if tasks[i].Task == task {
+			found = &tasks[i]
+		}
+	}
+	return found, ok, nil
+}
+
+// findPlanned asks keep with the beginning of a task's name, see among, and its
+// line. A line that has another form is always read.
+func findPlanned(data []byte, into any, keep func(name, line []byte) bool) (found []graph.Planned, ok bool) {
 	first, rest, _ := bytes.Cut(data, []byte{'\n'})
 	tasks := bytes.TrimRight(rest, "\n")
 	last := tasks[bytes.LastIndexByte(tasks, '\n')+1:]
 	tasks = tasks[:len(tasks)-len(last)]
 	if !bytes.HasSuffix(first, []byte{'['}) || json.Unmarshal(slices.Concat(first, last), into) != nil {
-		return nil, false, nil
+		return nil, false
 	}
 	for _, line := range scan(tasks, func(line []byte) bool {
-		task, ok := plannedTask(line)
-		return !ok || keep(task, line)
+		name, ok := plannedTask(line)
+		return !ok || keep(name, line)
 	}) {
 		var t graph.Planned
 		if json.Unmarshal(bytes.TrimSuffix(bytes.TrimSpace(line), []byte{','}), &t) != nil {
-			return nil, false, nil
+			return nil, false
 		}
 		found = append(found, t)
 	}
-	return found, true, nil
-}
-
-// among asks whether a name, as JSON has it between the quotes, is one of the
-// tasks. One alone, as most often, is not looked up but compared.
-func among(tasks []string) func(name []byte) bool {
-	set := map[string]bool{}
-	only := ""
-	for _, task := range tasks {
-		if text, err := json.Marshal(task); err == nil {
-			only = string(text[1 : len(text)-1])
-			set[only] = true
-		}
-	}
-	if len(set) == 1 {
-		return func(name []byte) bool { return string(name) == only }
-	}
-	return func(name []byte) bool { return set[string(name)] }
+	return found, true
 }

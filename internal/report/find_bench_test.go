@@ -70,17 +70,28 @@ func bigRecord(tb testing.TB, tasks int) (path, failed, blocked string) {
 func BenchmarkFind(b *testing.B) {
 	path, _, blocked := bigRecord(b, 100_000)
 	for b.Loop() {
-		run, err := Find(path, blocked)
+		r, err := OpenRecord(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		run, err := r.Find(blocked)
+		r.Close()
 		if err != nil || run.Task(blocked).Status != graph.StatusBlocked {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkFindUsers(b *testing.B) {
+func BenchmarkUsers(b *testing.B) {
 	path, failed, _ := bigRecord(b, 100_000)
 	for b.Loop() {
-		if users, err := FindUsers(path, failed); err != nil || len(users) != 1 {
+		r, err := OpenRecord(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		users, err := r.Users(failed)
+		r.Close()
+		if err != nil || len(users) != 1 {
 			b.Fatal(users, err)
 		}
 	}

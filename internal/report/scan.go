@@ -2,37 +2,42 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
-
-	"roost/graph"
 )
 
-// mapFile gives the bytes of a file without a copy: most of a record is only
+// mapped is a file whose bytes are there without a copy: most of a record is only
 // looked at to see that it does not matter. A record grows, and is never cut.
-func mapFile(path string) (data []byte, unmap func(), err error) {
+type mapped struct{ data []byte }
+
+func mapFile(path string) (*mapped, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the record of a run: %w", err)
+		return nil, fmt.Errorf("read the record of a run: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
+	m := &mapped{}
 	if err == nil && info.Size() > 0 {
-		data, err = syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+		m.data, err = syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the record of a run %s: %w", path, err)
+		return nil, fmt.Errorf("read the record of a run: %w", &os.PathError{Op: "map", Path: path, Err: err})
 	}
-	return data, func() {
-		if data != nil {
-			syscall.Munmap(data)
-		}
-	}, nil
+	return m, nil
+}
+
+// close ends the use of the bytes. A nil one has none.
+func (m *mapped) close() {
+	if m != nil && m.data != nil {
+		syscall.Munmap(m.data) // fails only for what is not mapped
+		m.data = nil
+	}
 }
 
 // smallPart is how many bytes are too few to give them to one more processor.
@@ -72,23 +77,21 @@ func scan(data []byte, use func(line []byte) bool) [][]byte {
 	return slices.Concat(found...)
 }
 
-// eventStart is what an event of this version begins with.
-var eventStart = `{"v":` + strconv.Itoa(graph.EventVersion) + `,"seq":`
-
 // eventTask finds the name of the task in a line that is as graph.Event's
-// AppendJSON writes it, as it stands there. Of any other line, and of a name with
-// an escape, it is not sure. It is called for each line of a record, so it goes
-// from field to field and looks at nothing twice.
+// AppendJSON writes it, and returns the line from there on. Of any other line it
+// is not sure. It is called for each line of a record: so it goes from field to
+// field, and looks at nothing twice.
 func eventTask(line []byte) (name []byte, ok bool) {
 	const (
+		start     = `{"v":1,"seq":` // graph.EventVersion
 		timeField = `,"time":"`
 		kindField = `","kind":"`
 		taskField = `","task":"`
 	)
-	i := len(eventStart)
-	if len(line) < i || string(line[:i]) != eventStart {
+	if len(line) < len(start) || string(line[:len(start)]) != start {
 		return nil, false
 	}
+	i := len(start)
 	for i < len(line) && '0' <= line[i] && line[i] <= '9' {
 		i++
 	}
@@ -103,22 +106,33 @@ func eventTask(line []byte) (name []byte, ok bool) {
 	if i = bytes.IndexByte(line, '"'); i < 0 || len(line) < i+len(taskField) || string(line[i:i+len(taskField)]) != taskField {
 		return nil, false
 	}
-	return untilQuote(line[i+len(taskField):])
+	return line[i+len(taskField):], true
 }
 
 // plannedTask is eventTask of a line of a plan.
 func plannedTask(line []byte) (name []byte, ok bool) {
-	const start = `{"task":"`
-	if len(line) < len(start) || string(line[:len(start)]) != start {
-		return nil, false
-	}
-	return untilQuote(line[len(start):])
+	return bytes.CutPrefix(line, []byte(`{"task":"`))
 }
 
-func untilQuote(line []byte) (name []byte, ok bool) {
-	i := bytes.IndexByte(line, '"')
-	if i < 0 {
-		return nil, false
+// among asks whether what begins with the name of a task, as JSON has it, is
+// about one of these tasks. It may say yes of another.
+func among(tasks []string) func(name []byte) bool {
+	set := map[string]bool{}
+	only := ""
+	for _, task := range tasks {
+		if text, err := json.Marshal(task); err == nil {
+			only = string(text[1:])
+			set[only] = true
+		}
 	}
-	return line[:i], bytes.IndexByte(line[:i], '\\') < 0
+	if len(set) == 1 { // as most often
+		return func(name []byte) bool { return len(name) >= len(only) && string(name[:len(only)]) == only }
+	}
+	return func(name []byte) bool {
+		end := bytes.IndexByte(name, '"') + 1
+		if end >= 2 && name[end-2] == '\\' {
+			return true // a quote inside the name
+		}
+		return set[string(name[:end])]
+	}
 }

@@ -93,22 +93,16 @@ func (s *SavedPlan) write(w io.Writer) error {
 
 // findSaved reads one task of a saved plan.
 func findSaved(path, task string) (graph.Planned, error) {
-	name, err := json.Marshal(task)
-	if err != nil {
-		return graph.Planned{}, err
-	}
-	name = name[1 : len(name)-1]
 	var saved SavedPlan
-	found, ok, err := report.FindPlanned(path, &saved, func(task, _ []byte) bool { return bytes.Equal(task, name) })
-	is := func(t graph.Planned) bool { return t.Task == task }
-	if i := slices.IndexFunc(found, is); err == nil && ok && saved.known() && i >= 0 {
-		return found[i], nil
+	found, ok, err := report.FindPlanned(path, &saved, task)
+	if err == nil && ok && found != nil && saved.known() {
+		return *found, nil
 	}
 	whole, err := readPlan(path) // it has another form, or the answer is an error
 	if err != nil {
 		return graph.Planned{}, err
 	}
-	if i := slices.IndexFunc(whole.Plan.Tasks, is); i >= 0 {
+	if i := slices.IndexFunc(whole.Plan.Tasks, func(t graph.Planned) bool { return t.Task == task }); i >= 0 {
 		return whole.Plan.Tasks[i], nil
 	}
 	var names []string

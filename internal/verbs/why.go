@@ -32,12 +32,15 @@ func Why(o Options, task, planFile string) error {
 		return exit(CodeUsage, fmt.Errorf("no run of this fleet is recorded; `roost plan update:all -o FILE`, then `roost why %s --plan FILE`", task))
 	}
 	id := ids[len(ids)-1]
-	path := state.EventsPath(id)
+	record, err := report.OpenRecord(state.EventsPath(id))
+	if err != nil {
+		return exit(CodeFailed, err)
+	}
+	defer record.Close()
 	var b strings.Builder
 	fmt.Fprintf(&b, "In run %s:\n", id)
 	y := why{
-		w: &b, find: func(tasks ...string) (*report.Run, error) { return report.Find(path, tasks...) },
-		users:   func(task string) ([]string, error) { return report.FindUsers(path, task) },
+		w: &b, find: record.Find, users: record.Users,
 		explain: func(task string) (graph.Explanation, bool, error) { return explainCached(state, task) },
 	}
 	known, err := y.tell(task)
@@ -45,7 +48,7 @@ func Why(o Options, task, planFile string) error {
 		return exit(CodeFailed, err)
 	}
 	if !known {
-		run, err := report.Load(path)
+		run, err := report.Load(state.EventsPath(id))
 		if err != nil {
 			return exit(CodeFailed, err)
 		}
