@@ -21,18 +21,18 @@ func Resume(ctx context.Context, signals *Signals, o Options, run string) error 
 	if run, err = findRun(state, run); err != nil {
 		return exit(CodeUsage, err)
 	}
-	record, err := report.Load(state.EventsPath(run))
+	info, err := report.LoadInfo(state.EventsPath(run))
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
-	if record.Info.Verb != "update:all" {
+	if info.Verb != "update:all" {
 		return exit(CodeUsage, fmt.Errorf("run %s does not say what it was asked to do: its record ends too early; give the verb again", run))
 	}
-	o.On = argument(record.Info.Args, "--on")
-	if n, err := strconv.Atoi(argument(record.Info.Args, "--max-failures")); err == nil && o.MaxFailures == 0 {
+	o.On = argument(info.Args, "--on")
+	if n, err := strconv.Atoi(argument(info.Args, "--max-failures")); err == nil && o.MaxFailures == 0 {
 		o.MaxFailures = n
 	}
-	o.NoCache = slices.Contains(record.Info.Args, "--no-cache")
+	o.NoCache = slices.Contains(info.Args, "--no-cache")
 	fmt.Fprintf(o.Stderr, "Again: update:all %s\n", orAll(o.On))
 	return UpdateAll(ctx, signals, o)
 }
