@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -207,6 +208,21 @@ type CachePrune struct {
 	OlderThan Age  // what was of no use for longer goes
 	MaxSize   Size // then what was least recently used, until so much is left
 	All       bool // also what the last run used
+}
+
+// What CachePrune holds where nobody says otherwise.
+const (
+	PruneAge  = "30d"
+	PruneSize = "1GiB"
+)
+
+// ParsePrune reads what a door without types was given; empty: the defaults.
+func ParsePrune(age, size string) (p CachePrune, err error) {
+	err = errors.Join(p.OlderThan.UnmarshalText([]byte(cmp.Or(age, PruneAge))), p.MaxSize.UnmarshalText([]byte(cmp.Or(size, PruneSize))))
+	if err != nil {
+		return p, exit(CodeUsage, err)
+	}
+	return p, nil
 }
 
 // PruneCache removes results, the least recently used first, and says which.
