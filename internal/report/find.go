@@ -169,3 +169,21 @@ func findPlanned(data []byte, into any, keep func(name, line []byte) bool) (foun
 	}
 	return found, true
 }
+
+// Names are the names of all tasks: of the plan in its order, else as they came.
+func (r *Record) Names() []string {
+	data, start := r.events.data, eventTask
+	if r.plan != nil {
+		data, start = r.plan.data, plannedTask
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, line := range scan(data, func(line []byte) bool { _, ok := start(line); return ok }) {
+		text, _ := start(line)
+		if name := nameAt(text); !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -114,6 +114,26 @@ func plannedTask(line []byte) (name []byte, ok bool) {
 	return bytes.CutPrefix(line, []byte(`{"task":"`))
 }
 
+// nameAt is the name that these functions found the beginning of.
+func nameAt(text []byte) string {
+	end := 0
+	for end < len(text) && text[end] != '"' {
+		if text[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	end = min(end, len(text))
+	if bytes.IndexByte(text[:end], '\\') < 0 {
+		return string(text[:end])
+	}
+	var name string
+	if json.Unmarshal(slices.Concat([]byte{'"'}, text[:end], []byte{'"'}), &name) != nil {
+		return string(text[:end])
+	}
+	return name
+}
+
 // among asks whether what begins with the name of a task, as JSON has it, is
 // about one of these tasks. It may say yes of another.
 func among(tasks []string) func(name []byte) bool {

@@ -3,6 +3,8 @@ package verbs
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"roost/graph"
 	"roost/hosts"
@@ -19,14 +21,18 @@ type GraphOptions struct {
 	Focus  string // a task: draw it, what it needs and what needs it; empty: everything
 }
 
+var graphFormats = map[string]func(*graph.Shape, io.Writer, graph.Paint) error{
+	"dot": (*graph.Shape).WriteDOT, "mermaid": (*graph.Shape).WriteMermaid, "json": (*graph.Shape).WriteJSON, "svg": (*graph.Shape).WriteSVG,
+}
+
+// GraphFormats are the formats of Graph, sorted.
+func GraphFormats() []string { return slices.Sorted(maps.Keys(graphFormats)) }
+
 // Graph draws the tasks of update:all for the selected hosts, in the state of
 // the newest run. It declares them only: no file of a module is read, no
 // program is started, no host is asked.
 func Graph(o Options, d GraphOptions) error {
 	o.fill()
-	write := map[string]func(*graph.Shape, io.Writer, graph.Paint) error{
-		"dot": (*graph.Shape).WriteDOT, "mermaid": (*graph.Shape).WriteMermaid, "json": (*graph.Shape).WriteJSON, "svg": (*graph.Shape).WriteSVG,
-	}
 	switch {
 	case d.Format == "" && o.JSON:
 		d.Format = "json"
@@ -34,7 +40,7 @@ func Graph(o Options, d GraphOptions) error {
 		d.Format = "dot"
 	case d.Format != "json" && o.JSON:
 		return exit(CodeUsage, fmt.Errorf("--json and --format %s: want one of them", d.Format))
-	case write[d.Format] == nil:
+	case graphFormats[d.Format] == nil:
 		return exit(CodeUsage, fmt.Errorf("--format %s: want dot, mermaid, json or svg", d.Format))
 	}
 	fleet, selected, err := load(o)
@@ -60,7 +66,7 @@ func Graph(o Options, d GraphOptions) error {
 	if err != nil {
 		fmt.Fprintf(o.Stderr, "Drawn without the state of the last run: %v\n", err)
 	}
-	return write[d.Format](shape, o.Stdout, paint)
+	return graphFormats[d.Format](shape, o.Stdout, paint)
 }
 
 // declared is the graph of update:all, good for its shape alone.

@@ -48,11 +48,7 @@ func Why(o Options, task, planFile string) error {
 		return exit(CodeFailed, err)
 	}
 	if !known {
-		run, err := report.Load(state.EventsPath(id))
-		if err != nil {
-			return exit(CodeFailed, err)
-		}
-		return exit(CodeUsage, unknownTask(task, "run "+id, taskNames(run)))
+		return exit(CodeUsage, unknownTask(task, "run "+id, record.Names()))
 	}
 	_, err = io.WriteString(o.Stdout, b.String())
 	return err
@@ -67,14 +63,6 @@ func explainCached(state *ledger.State, task string) (graph.Explanation, bool, e
 	}
 	e, ok := cache.Explain(task)
 	return e, ok, nil
-}
-
-func taskNames(run *report.Run) []string {
-	var names []string
-	for _, t := range run.Tasks() {
-		names = append(names, t.Name)
-	}
-	return names
 }
 
 func unknownTask(task, where string, known []string) error {
