@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"roost/graph"
 	"roost/internal/ledger"
 	"roost/internal/report"
+	"roost/internal/testneed"
 )
 
 // oddNames are names in which a search by bytes could go astray.
@@ -235,4 +237,37 @@ func TestOrigin(t *testing.T) {
 			t.Errorf("%v now %v: %q, want %q", c.from, c.now, got, c.want)
 		}
 	}
+}
+
+func TestOriginOf(t *testing.T) {
+	testneed.Tool(t, "git")
+	dir := t.TempDir()
+	o := Options{Version: "1.2"}
+	want := func(what string, good func(revision string) bool) {
+		t.Helper()
+		if from := originOf(t.Context(), o, dir); from.Roost != "1.2" || !good(from.Revision) {
+			t.Errorf("%s: %+v", what, from)
+		}
+	}
+	git := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=n", "-c", "user.email=e"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "flake.nix"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("no checkout", func(r string) bool { return r == "" })
+	git("init", "-q")
+	want("nothing committed", func(r string) bool { return r == "" })
+	write("{ }")
+	git("add", ".")
+	git("commit", "-qm", "one")
+	want("committed", func(r string) bool { return len(r) == 12 })
+	write("{ a = 1; }")
+	want("edited", func(r string) bool { return len(r) == 13 && r[12] == '+' })
 }
