@@ -1,8 +1,8 @@
 package graph
 
 import (
+	"fmt"
 	"slices"
-	"time"
 )
 
 // CriticalPath is the chain of tasks that work, each needing the one before it,
@@ -63,14 +63,15 @@ func (t *Planned) expected() float64 {
 	return 0
 }
 
-// about says a duration in words, to about three digits.
+// about says how long a task is expected to take; nothing for less than 50 ms.
 func about(seconds float64) string {
-	d, to := time.Duration(seconds*float64(time.Second)), time.Millisecond
 	switch {
-	case d >= 100*time.Second:
-		to = time.Second
-	case d >= time.Second:
-		to = 100 * time.Millisecond
+	case seconds < 0.05:
+		return ""
+	case seconds < 9.95:
+		return fmt.Sprintf("(about %.1f s)", seconds)
+	case seconds < 59.5:
+		return fmt.Sprintf("(about %.0f s)", seconds)
 	}
-	return d.Round(to).String()
+	return fmt.Sprintf("(about %.0f min)", seconds/60)
 }

@@ -79,8 +79,9 @@ func TestCriticalPathIsTheLongest(t *testing.T) {
 
 func TestPlanSaysHowLongItTakes(t *testing.T) {
 	p := &Plan{Tasks: []Planned{
-		{Task: "a/eval", Decision: DecideRun, Reason: "a.nix changed", Expect: 0.0421},
+		{Task: "a/eval", Decision: DecideRun, Reason: "a.nix changed", Expect: 0.0521},
 		{Task: "a/build", Decision: DecideUnknown, Reason: "unknown until a/eval ran", Needs: []string{"a/eval"}, Expect: 61.04},
+		{Task: "a/copy", Decision: DecideUnknown, Expect: 0.04},
 		{Task: "b/eval", Decision: DecideCached, Reason: "nothing changed", Expect: 5},
 	}}
 	var b strings.Builder
@@ -88,11 +89,11 @@ func TestPlanSaysHowLongItTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `a
-  eval   run        a.nix changed (about 42ms)
-  build  unknown    unknown until a/eval ran (about 1m1s)
+  eval   run        a.nix changed (about 0.1 s)
+  build  unknown    unknown until a/eval ran (about 1 min)
+  copy   unknown
 b
   eval   cached     nothing changed
-at least 1m1.1s: a/eval, a/build
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)

@@ -64,8 +64,8 @@ func (p *Plan) Count(d Decision) int {
 	return n
 }
 
-// Write prints the plan for a reader, group by group, with what is known of how
-// long it takes. Tasks that nothing asks
+// Write prints the plan for a reader, group by group, with what a task that works
+// is expected to take. Tasks that nothing asks
 // for are left out unless all is set.
 func (p *Plan) Write(w io.Writer, all bool) error {
 	width := 0
@@ -86,17 +86,11 @@ func (p *Plan) Write(w io.Writer, all bool) error {
 				return err
 			}
 		}
-		line := fmt.Sprintf("  %-*s  %-9s  %s", width, step, t.Decision, t.Reason)
-		if seconds := t.expected(); seconds > 0 {
-			line += " (about " + about(seconds) + ")"
-		}
+		why := strings.TrimLeft(t.Reason+" "+about(t.expected()), " ")
+		line := fmt.Sprintf("  %-*s  %-9s  %s", width, step, t.Decision, why)
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
 			return err
 		}
-	}
-	if path, seconds := p.CriticalPath(); len(path) > 0 {
-		_, err := fmt.Fprintf(w, "at least %s: %s\n", about(seconds), strings.Join(path, ", "))
-		return err
 	}
 	return nil
 }

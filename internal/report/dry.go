@@ -42,20 +42,30 @@ func (p *page) plan(run *Run) {
 	if run.Plan == nil {
 		return
 	}
-	if path, seconds := run.Plan.CriticalPath(); seconds >= shownSeconds {
-		if more := len(path) - shownPath; more > 1 {
-			path = slices.Replace(path, shownPath-1, len(path)-1, Plural(more, "task")+" more")
-		}
-		p.wrap("", "a run takes at least "+Took(seconds)+", for "+p.text(Clean(strings.Join(path, ", "))))
+	if said := AtLeast(run.Plan); said != "" {
+		p.wrap("", p.text(said))
 	}
 }
 
-// What is told of the critical path: a time that is worth a word, and so many
-// tasks, the last one among them.
+// What AtLeast tells: a time that is worth a word, and so many tasks, the last one
+// among them.
 const (
 	shownSeconds = 0.1
 	shownPath    = 8
 )
+
+// AtLeast says how long a plan takes at least, and along which tasks; nothing if
+// that is not known, or no time at all.
+func AtLeast(plan *graph.Plan) string {
+	path, seconds := plan.CriticalPath()
+	if seconds < shownSeconds {
+		return ""
+	}
+	if more := len(path) - shownPath; more > 1 {
+		path = slices.Replace(path, shownPath-1, len(path)-1, Plural(more, "task")+" more")
+	}
+	return "it takes at least " + Took(seconds) + ": " + Clean(strings.Join(path, ", "))
+}
 
 // The outcomes that a plan alone can foretell.
 const (

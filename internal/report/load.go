@@ -103,7 +103,11 @@ func eachLine(path string, do func(n int, line []byte, last bool) error) error {
 		return fmt.Errorf("read the record of a run: %w", err)
 	}
 	defer f.Close()
-	buffer := make([]byte, 256<<10)
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read the record of a run: %w", err)
+	}
+	buffer := make([]byte, min(info.Size()+1, 256<<10))
 	held := 0 // bytes in it that are not yet done
 	for n := 1; ; {
 		got, err := f.Read(buffer[held:])
