@@ -40,7 +40,7 @@ func bigRecord(tb testing.TB, tasks int) (path, failed, blocked string) {
 		send(graph.Event{Kind: graph.TaskDecided, Task: t.Task, TaskKind: t.Kind, Decision: t.Decision, Reason: t.Reason})
 	}
 	send(graph.Event{Kind: graph.PlanReady})
-	for i, t := range plan.Tasks {
+	for _, t := range plan.Tasks {
 		send(graph.Event{Kind: graph.TaskStarted, Task: t.Task, TaskKind: t.Kind, Attempt: 1})
 		end := graph.Event{Kind: graph.TaskFinished, Task: t.Task, TaskKind: t.Kind, Status: graph.StatusRan, Reason: t.Reason, Seconds: 0.125, Result: []byte(`{"out":"/nix/store/f0l0ggb76whr31w2rsfrq8sm7r2vwm67-nixos-system-heron-26.05.lab"}`)}
 		switch t.Task {
@@ -50,7 +50,6 @@ func bigRecord(tb testing.TB, tasks int) (path, failed, blocked string) {
 			end.Status, end.Result, end.Cause = graph.StatusBlocked, nil, failed
 		}
 		send(end)
-		_ = i
 	}
 	send(graph.Event{Kind: graph.RunFinished, Seconds: 12})
 	if err := w.Close(); err != nil {
