@@ -64,7 +64,8 @@ func (p *Plan) Count(d Decision) int {
 	return n
 }
 
-// Write prints the plan for a reader, group by group. Tasks that nothing asks
+// Write prints the plan for a reader, group by group, with what a task that works
+// is expected to take. Tasks that nothing asks
 // for are left out unless all is set.
 func (p *Plan) Write(w io.Writer, all bool) error {
 	width := 0
@@ -85,7 +86,8 @@ func (p *Plan) Write(w io.Writer, all bool) error {
 				return err
 			}
 		}
-		line := fmt.Sprintf("  %-*s  %-9s  %s", width, step, t.Decision, t.Reason)
+		why := strings.TrimLeft(t.Reason+" "+about(t.expected()), " ")
+		line := fmt.Sprintf("  %-*s  %-9s  %s", width, step, t.Decision, why)
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func TestVerbOfAFleet(t *testing.T) {
 
 	m.run(t, m.mage, 0, "Carry it out: tasks.Apply, in the program that has the verb notes", nil, "plan", "plan.json", "bread")
 	m.wantNote(t, "milk")
-	m.run(t, m.roost, 2, `"notes" is no verb of this program`, nil, "apply", "plan.json")
+	m.run(t, m.roost, 2, `"notes" is no verb that can be run, planned and drawn`, nil, "apply", "plan.json")
 	m.write(t, "note", "eggs\n")
 	m.run(t, m.mage, 3, "the plan is stale", nil, "apply", "plan.json")
 	m.wantNote(t, "eggs")

@@ -64,7 +64,10 @@ func newParser(c *commands) (*kong.Kong, error) {
 		kong.Name("roost"),
 		kong.Description("Every host of a NixOS fleet, as one task graph."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars{"version": version, "verbs": strings.Join(verbs.Names(), ",")},
+		kong.Vars{
+			"version": version, "verbs": strings.Join(verbs.Names(), ","),
+			"prune_age": verbs.PruneAge, "prune_size": verbs.PruneSize,
+		},
 	)
 }
 
@@ -105,7 +108,7 @@ type Globals struct {
 }
 
 func (g *Globals) options() verbs.Options {
-	return verbs.Options{Fleet: g.Fleet, JSON: g.JSON, Yes: g.Yes, Verbose: g.Verbose}
+	return verbs.Options{Fleet: g.Fleet, JSON: g.JSON, Yes: g.Yes, Verbose: g.Verbose, Version: version}
 }
 
 type commands struct {
@@ -262,8 +265,8 @@ type explain struct {
 func (c *explain) Run(g *Globals) error { return verbs.CacheExplain(g.options(), c.Task) }
 
 type cachePrune struct {
-	OlderThan verbs.Age  `help:"What was of no use for longer goes (${default})." default:"30d" placeholder:"AGE"`
-	MaxSize   verbs.Size `help:"Then what was least recently used, until so much is left (${default})." default:"1GiB" placeholder:"SIZE"`
+	OlderThan verbs.Age  `help:"What was of no use for longer goes (${default})." default:"${prune_age}" placeholder:"AGE"`
+	MaxSize   verbs.Size `help:"Then what was least recently used, until so much is left (${default})." default:"${prune_size}" placeholder:"SIZE"`
 	All       bool       `help:"Also what the last run used."`
 	DryRun    bool       `help:"Say what would go, and remove nothing." short:"n" env:"ROOST_DRY_RUN"`
 }

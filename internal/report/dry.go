@@ -7,8 +7,8 @@ import (
 	"roost/graph"
 )
 
-// plan writes what a run would do, host by host: no times, so that the same
-// plan is told in the same words.
+// plan writes what a run would do, host by host, and how long that takes by what
+// its tasks took last: so the same plan is told in the same words.
 func (p *page) plan(run *Run) {
 	columns := []column{
 		{title: "HOST", most: p.width / 5},
@@ -40,6 +40,32 @@ func (p *page) plan(run *Run) {
 		said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
 	}
 	p.wrap("", strings.Join(said, ", "))
+	if run.Plan == nil {
+		return
+	}
+	if said := AtLeast(run.Plan); said != "" {
+		p.wrap("", p.text(said))
+	}
+}
+
+// What AtLeast tells: a time that is worth a word, and so many tasks, the last one
+// among them.
+const (
+	shownSeconds = 0.1
+	shownPath    = 8
+)
+
+// AtLeast says how long a plan takes at least, and along which tasks; nothing if
+// that is not known, or no time at all.
+func AtLeast(plan *graph.Plan) string {
+	path, seconds := plan.CriticalPath()
+	if seconds < shownSeconds {
+		return ""
+	}
+	if more := len(path) - shownPath; more > 1 {
+		path = slices.Replace(path, shownPath-1, len(path)-1, Plural(more, "task")+" more")
+	}
+	return "it takes at least " + Took(seconds) + ": " + Clean(strings.Join(path, ", "))
 }
 
 // The outcomes that a plan alone can foretell.

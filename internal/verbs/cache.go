@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,9 +57,7 @@ func openCache(o Options) (*fleetCache, error) {
 	}
 	f := &fleetCache{Cache: cache, plan: &graph.Plan{}}
 	for _, id := range slices.Backward(ids) { // a run that was cut off early has no plan
-		plan := &graph.Plan{}
-		data, err := os.ReadFile(state.Path("runs", id, "plan.json"))
-		if err == nil && json.Unmarshal(data, plan) == nil && plan.Version == graph.PlanVersion {
+		if plan, err := graph.ReadPlan(state.PlanPath(id)); err == nil {
 			f.run, f.plan = id, plan
 			break
 		}
@@ -209,6 +208,21 @@ type CachePrune struct {
 	OlderThan Age  // what was of no use for longer goes
 	MaxSize   Size // then what was least recently used, until so much is left
 	All       bool // also what the last run used
+}
+
+// What CachePrune holds where nobody says otherwise.
+const (
+	PruneAge  = "30d"
+	PruneSize = "1GiB"
+)
+
+// ParsePrune reads what a door without types was given; empty: the defaults.
+func ParsePrune(age, size string) (p CachePrune, err error) {
+	err = errors.Join(p.OlderThan.UnmarshalText([]byte(cmp.Or(age, PruneAge))), p.MaxSize.UnmarshalText([]byte(cmp.Or(size, PruneSize))))
+	if err != nil {
+		return p, exit(CodeUsage, err)
+	}
+	return p, nil
 }
 
 // PruneCache removes results, the least recently used first, and says which.

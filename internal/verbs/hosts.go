@@ -48,23 +48,3 @@ func Schema(o Options, file string) error {
 	_, err := o.Stdout.Write(schema)
 	return err
 }
-
-// SelectorWords are what a selector may begin with, for completion: no error is
-// told there.
-func SelectorWords(dir string) []string {
-	fleet, _, err := load(Options{Fleet: dir})
-	if err != nil {
-		return nil
-	}
-	words := fleet.Names()
-	seen := map[string]bool{}
-	for _, h := range fleet.Hosts {
-		for _, tag := range append([]string{string(h.Role)}, h.Tags...) {
-			if !seen[tag] {
-				seen[tag] = true
-				words = append(words, "@"+tag)
-			}
-		}
-	}
-	return words
-}

@@ -16,6 +16,7 @@ import (
 	"roost/graph"
 	"roost/hosts"
 	"roost/internal/ledger"
+	"roost/internal/nearest"
 	"roost/internal/remote"
 	"roost/internal/report"
 	"roost/internal/show"
@@ -65,14 +66,16 @@ func Names() []string {
 	return names
 }
 
-// Find returns the verb of that name, of every fleet or of this one's own.
+// Find returns the verb of that name, of every fleet or of this one's own. The
+// error is an *Exit.
 func Find(name string, own ...Verb) (Verb, error) {
 	for _, v := range slices.Concat(own, ofRoost) {
 		if v.Name == name {
 			return v, nil
 		}
 	}
-	return Verb{}, fmt.Errorf("%q is no verb of this program; a verb of a fleet's own is known to the program that declares it (mage, in that fleet)", name)
+	return Verb{}, exit(CodeUsage, fmt.Errorf("%q is no verb that can be run, planned and drawn: %s; one of a fleet's own is known to the program that declares it (mage, in that fleet)",
+		name, nearest.Hint(name, "verbs", Names())))
 }
 
 // Do runs a verb. With DryRun it says what it would do, and changes nothing. The

@@ -8,21 +8,22 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"roost/graph"
 )
 
 // SavedPlan is a plan in a file: what `roost plan` writes and `roost apply`
 // follows.
 type SavedPlan struct {
-	Version int         `json:"version"`
-	Verb    string      `json:"verb"`
-	Args    []string    `json:"args,omitempty"` // what follows it
-	On      string      `json:"on,omitempty"`   // the selector
-	Fleet   string      `json:"fleet"`          // its folder
-	Made    time.Time   `json:"made"`
-	Plan    *graph.Plan `json:"plan"`
+	Version  int         `json:"version"`
+	Verb     string      `json:"verb"`
+	Args     []string    `json:"args,omitempty"` // what follows it
+	On       string      `json:"on,omitempty"`   // the selector
+	Fleet    string      `json:"fleet"`          // its folder
+	Made     time.Time   `json:"made"`
+	From     Origin      `json:"from,omitzero"`
+	Seconds  float64     `json:"seconds,omitempty"`  // how long carrying it out takes at least
+	Critical []string    `json:"critical,omitempty"` // the tasks which take that long, one after another
+	Plan     *graph.Plan `json:"plan"`
 }
 
 const savedPlanVersion = 1
@@ -43,14 +44,11 @@ func SavePlan(ctx context.Context, signals *Signals, o Options, v Verb, path str
 	}
 	saved := SavedPlan{
 		Version: savedPlanVersion, Verb: v.Name, Args: o.Args, On: o.On, Fleet: j.work.Fleet.Dir,
-		Made: time.Now().UTC().Truncate(time.Second), Plan: plan,
+		Made: time.Now().UTC().Truncate(time.Second), From: originOf(ctx, o, j.work.Fleet.Dir), Plan: plan,
 	}
-	data, err := json.MarshalIndent(saved, "", " ")
-	if err == nil {
-		err = renameio.WriteFile(path, append(data, '\n'), 0o600)
-	}
-	if err != nil {
-		return exit(CodeFailed, fmt.Errorf("save the plan: %w", err))
+	saved.Critical, saved.Seconds = plan.CriticalPath()
+	if err := writeFile(path, "the plan", saved.write); err != nil {
+		return exit(CodeFailed, err)
 	}
 	how := "roost apply " + path
 	if _, err := Find(v.Name); err != nil {
@@ -77,9 +75,10 @@ func ApplyPlan(ctx context.Context, signals *Signals, o Options, path string, ow
 	}
 	v, err := Find(saved.Verb, own...)
 	if err != nil {
-		return exit(CodeUsage, err)
+		return err
 	}
 	o.On, o.Args = saved.On, saved.Args
+	fmt.Fprintln(o.Stderr, saved.origin(originOf(ctx, o, saved.Fleet), time.Now()))
 	j, err := prepare(ctx, o, v)
 	if err != nil {
 		return err
@@ -99,7 +98,7 @@ func readPlan(path string) (*SavedPlan, error) {
 	if err := json.Unmarshal(data, &saved); err != nil {
 		return nil, fmt.Errorf("%s is no saved plan: %w", filepath.Base(path), err)
 	}
-	if saved.Version != savedPlanVersion || saved.Verb == "" || saved.Plan == nil || saved.Plan.Version != graph.PlanVersion {
+	if !saved.known() {
 		return nil, fmt.Errorf("%s is no plan that this roost can carry out; make it again: roost plan VERB -o %s", path, path)
 	}
 	return &saved, nil

@@ -22,18 +22,18 @@ func Resume(ctx context.Context, signals *Signals, o Options, run string, own ..
 	if run, err = findRun(state, run); err != nil {
 		return exit(CodeUsage, err)
 	}
-	record, err := report.Load(state.EventsPath(run))
+	info, err := report.LoadInfo(state.EventsPath(run))
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
-	if record.Info.Verb == "" {
+	if info.Verb == "" {
 		return exit(CodeUsage, fmt.Errorf("run %s does not say what it was asked to do: its record ends too early; give the verb again", run))
 	}
-	v, err := Find(record.Info.Verb, own...)
+	v, err := Find(info.Verb, own...)
 	if err != nil {
-		return exit(CodeUsage, err)
+		return err
 	}
-	args := record.Info.Args
+	args := info.Args
 	flags := len(args)
 	if i := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }); i >= 0 {
 		flags = i

@@ -36,6 +36,8 @@ type Options struct {
 	// MaxFailures stops a run when so many tasks have failed; 0: never, 1: at the first.
 	MaxFailures int
 
+	Version string // of the roost at work, for what it writes; empty: not known
+
 	CacheURL      string // of a cache shared with other machines; empty: none
 	CacheReadOnly bool   // take results from it, send none
 
