@@ -53,11 +53,14 @@ const mostSets = 5
 // What disturbs a run only ever makes it longer, so the fastest of each side is
 // the best known of what it costs, and comes closer to it with each set; the
 // sides take turns, so that a slow minute hits both. By this a run that is slow
-// for once never fails the gate, and a floor that is slow for once never
-// passes a regression: see the simulations in gate_test.go. Medians of ratios do
-// worse in both.
+// for once never fails the gate, and a floor that is slow for once never passes
+// a regression. Where something disturbs all the time, a short run finds a gap
+// and a longer one does not: so before it fails, the median of the ratios of all
+// pairs counts as well. See the simulations in gate_test.go: the median of one
+// set would let regressions pass.
 func (g gate) hold(ctx context.Context, pause func(set int)) (float64, error) {
 	a, b := math.Inf(1), math.Inf(1)
+	var ratios []float64
 	for set := range mostSets {
 		if set > 0 {
 			pause(set)
@@ -68,13 +71,18 @@ func (g gate) hold(ctx context.Context, pause func(set int)) (float64, error) {
 				return 0, fmt.Errorf("%s: %w", g.goal, err)
 			}
 			a, b = min(a, x), min(b, y)
+			ratios = append(ratios, x/y)
 		}
 		if a/b <= g.limit*slack {
 			return a / b, nil
 		}
 	}
-	return a / b, fmt.Errorf("%s, %s: %s%s; the goal is %s%s, and with its slack of 25 %% %s%s (the fastest of %d runs of each)",
-		g.goal, g.what, short(a/b), g.unit, short(g.limit), g.unit, short(g.limit*slack), g.unit, mostSets*g.pairs)
+	figure := min(a/b, median(ratios, func(r float64) float64 { return r }))
+	if figure <= g.limit*slack {
+		return figure, nil
+	}
+	return figure, fmt.Errorf("%s, %s: %s%s; the goal is %s%s, and with its slack of 25 %% %s%s (%d runs of each)",
+		g.goal, g.what, short(figure), g.unit, short(g.limit), g.unit, short(g.limit*slack), g.unit, len(ratios))
 }
 
 // Gate holds the engine to the floor programs at 10,000 tasks, with 25 % slack.
@@ -167,7 +175,7 @@ func gates(ctx context.Context, dir, bin string, out io.Writer) ([]gate, error) 
 	return []gate{
 		{"G1", "no-op to the stat floor", 1.3, 9, " x", both(NoOp, ours, NoOp, looks)},
 		{"G3", "all touched, 0 tasks run, to the no-op", 4, 5, " x", both(Touched, ours, NoOp, ours)},
-		{"G5", "cold to the spawn floor, " + strconv.Itoa(coldTasks) + " tasks", 1.15, 2, " x", both(Cold, runs, Cold, spawns)},
+		{"G5", "cold to the spawn floor, " + strconv.Itoa(coldTasks) + " tasks", 1.15, 3, " x", both(Cold, runs, Cold, spawns)},
 		{"G7", "memory, " + strconv.Itoa(bareTasks) + " tasks", bytesATask, 2, " bytes a task", func(ctx context.Context) (float64, float64, error) {
 			large, errA := l.measure(ctx, Bare, bare)
 			little, errB := l.measure(ctx, Bare, small)

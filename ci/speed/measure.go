@@ -179,7 +179,10 @@ func (b *bench) enter(ctx context.Context, one set, s shape.Shape, dir string) (
 		if !ok {
 			continue
 		}
-		e[Cold], e[NoOp], e[Leaf] = append(e[Cold], peer), append(e[NoOp], peer), append(e[Leaf], peer)
+		e[Cold], e[NoOp] = append(e[Cold], peer), append(e[NoOp], peer)
+		if !peers[who].again {
+			e[Leaf] = append(e[Leaf], peer)
+		}
 		if slices.Contains(one.few, who) {
 			e[Touched] = append(e[Touched], peer)
 		}

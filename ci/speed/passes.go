@@ -3,6 +3,7 @@ package speed
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ func passes(ctx context.Context) ([]Pass, error) {
 	return readPasses(string(out))
 }
 
+// processorCount is what go test puts behind a name where there are several.
+var processorCount = regexp.MustCompile(`-\d+$`)
+
 func readPasses(out string) ([]Pass, error) {
 	var all []Pass
 	at := map[string]int{}
@@ -43,10 +47,7 @@ func readPasses(out string) ([]Pass, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the benchmark said %q: %w", line, err)
 		}
-		name := strings.TrimPrefix(fields[0], "BenchmarkPass/")
-		if dash := strings.LastIndexByte(name, '-'); dash > 0 { // -2: on two processors
-			name = name[:dash]
-		}
+		name := processorCount.ReplaceAllString(strings.TrimPrefix(fields[0], "BenchmarkPass/"), "")
 		took := time.Duration(ns)
 		if i, ok := at[name]; ok {
 			all[i].Took = min(all[i].Took, took)

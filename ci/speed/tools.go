@@ -71,7 +71,7 @@ func (l launcher) run(ctx context.Context, e entrant) (r Run, err error) {
 		return r, fmt.Errorf("%s, %s: %s: exit code %d\n%s", e.who, e.in.shape, command.Line(e.argv), r.Exit,
 			command.Indent(command.LastLines(string(said), 10)))
 	}
-	if err := json.Unmarshal(said, &r.Said); err != nil {
+	if err := json.Unmarshal([]byte(command.LastLines(string(said), 1)), &r.Said); err != nil {
 		return r, fmt.Errorf("%s said %q: %w", e.who, said, err)
 	}
 	return r, nil

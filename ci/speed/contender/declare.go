@@ -41,6 +41,9 @@ func declare(g *graph.Graph, s shape.Shape, h how) error {
 			if source := s.Source(i); source != "" && !h.bare {
 				t.Files(".", source)
 			}
+			if !h.bare {
+				t.Heavy() // a dry run must not make files
+			}
 			if h.limits {
 				limit(t, i)
 			}

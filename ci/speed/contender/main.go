@@ -1,6 +1,6 @@
 // Contender is the engine's side of the benchmark: it declares a shape with
-// package graph, runs it in the working directory, and says on one line of JSON
-// what it did (took.Run).
+// package graph, runs it in the working directory, and says in its last line,
+// as JSON, what it did (took.Run).
 //
 //	contender -shape layered -n 10000 -state .state -jobs 2
 //
@@ -193,6 +193,6 @@ func explain(cache *graph.Cache, task string) error {
 	if !ok {
 		return fmt.Errorf("no success of %s is recorded", task)
 	}
-	fmt.Fprintln(os.Stderr, task, "depends on", e.Inputs)
-	return nil
+	_, err := fmt.Println(task, "depends on", e.Inputs)
+	return err
 }
