@@ -22,12 +22,12 @@ type round struct {
 	foreign float64 // the part of the processors that others used
 }
 
-// interleave makes rounds until there are enough quiet ones, and at most twice
-// as many and two. Then it keeps the quietest, in the order in which they were
+// interleave makes rounds until there are enough quiet ones, and at most half as
+// many again and one. Then it keeps the quietest, in the order in which they were
 // made, and says whether any of them was not quiet.
 func interleave(ctx context.Context, want int, one func(context.Context) (round, error)) (kept []round, noisy bool, err error) {
 	calm := 0
-	for made := 0; calm < want && made < 2*want+2; made++ {
+	for made := 0; calm < want && made < want+want/2+1; made++ {
 		r, err := one(ctx)
 		if err != nil {
 			return nil, false, err

@@ -23,16 +23,16 @@ import (
 )
 
 func main() {
-	says, err := os.OpenFile(os.Args[1], os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	says, err := syscall.Open(os.Args[1], syscall.O_CREAT|syscall.O_TRUNC|syscall.O_WRONLY|syscall.O_CLOEXEC, 0o600)
 	must(err)
-	null, err := os.Open(os.DevNull)
+	null, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	must(err)
 	program, err := exec.LookPath(os.Args[2])
 	must(err)
 	began := time.Now()
 	pid, err := syscall.ForkExec(program, os.Args[2:], &syscall.ProcAttr{
 		Env:   append(os.Environ(), took.StartEnv+"="+strconv.FormatInt(began.UnixNano(), 10)),
-		Files: []uintptr{null.Fd(), says.Fd(), says.Fd()},
+		Files: []uintptr{uintptr(null), uintptr(says), uintptr(says)},
 	})
 	must(err)
 	var status syscall.WaitStatus

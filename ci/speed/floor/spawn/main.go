@@ -23,9 +23,9 @@ func main() {
 	list, err := os.ReadFile(os.Args[2])
 	must(err)
 	commands := strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00")
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	must(err)
-	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{null.Fd(), null.Fd(), 2}}
+	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{uintptr(null), uintptr(null), 2}}
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range jobs {
