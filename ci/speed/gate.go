@@ -88,7 +88,7 @@ func (g gate) hold(ctx context.Context, pause func(set int)) (float64, error) {
 // Gate holds the engine to the floor programs at 10,000 tasks, with 25 % slack.
 // It prints each figure, measures all, and fails if any does not hold.
 func Gate(ctx context.Context, out io.Writer) error {
-	dir, _, err := scratch()
+	dir, _, err := scratch(gateTasks + bareTasks)
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,11 @@ func gates(ctx context.Context, dir, bin string, out io.Writer) ([]gate, error) 
 			return nil, err
 		}
 		time.Sleep(settle)
+	}
+	if stamps != nil {
+		if err := l.remakes(ctx, ours); err != nil {
+			return nil, err
+		}
 	}
 	wall := func(ctx context.Context, phase Phase, e entrant) (float64, error) {
 		r, err := l.measure(ctx, phase, e)

@@ -108,7 +108,7 @@ func (b *bench) set(ctx context.Context, one set) error {
 		fmt.Fprintf(b.Out, "%s %d: left out, larger than %d\n", one.shape, one.n, b.Most)
 		return nil
 	}
-	dir, inMemory, err := scratch()
+	dir, inMemory, err := scratch(s.Len() * (len(one.peers) + 2)) // the floors have one as well
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (b *bench) set(ctx context.Context, one set) error {
 			continue
 		}
 		if phase == NoOp {
-			if err := b.rest(ctx, e); err != nil {
+			if err := b.rest(ctx, one.shape, e); err != nil {
 				return err
 			}
 		}
@@ -223,7 +223,12 @@ func (b *bench) knowsStamps(ctx context.Context, w *workspace) error {
 // rest lets everybody run once more after the cold runs, without a clock: what
 // was made a moment ago is looked at more closely than what is old. The last cold
 // run of the workspace need not have been that of the entrant.
-func (b *bench) rest(ctx context.Context, e map[Phase][]entrant) error {
+func (b *bench) rest(ctx context.Context, shapeName string, e map[Phase][]entrant) error {
+	if b.Stamps && shapeName == "layered" {
+		if err := b.remakes(ctx, e[Leaf][0]); err != nil {
+			return err
+		}
+	}
 	for _, one := range e[NoOp] {
 		switch one.who {
 		case StatFloor, HashFloor, Ansible: // they keep nothing

@@ -15,12 +15,15 @@ func Page(r *Results, plot string) string {
 	}
 	fmt.Fprintf(&b, `*layered N* is 10 layers of N/10 tasks: each reads a source of its own, needs 3 tasks of the layer before, and
 makes one stamp file. *fleet H* is 8 steps on each of H hosts, one after the other, behind one root and before one
-gate. Each task runs `+"`/bin/sh -c ': > out/NAME'`"+` (go-task: in its own shell), %d at once. Workspaces were %s.
+gate. Each task runs `+"`/bin/sh -c ': > out/NAME'`"+` (go-task: in its own shell), %d at once. roost keeps of a step on a host
+its result, not a file that would have to be looked at. Workspaces were %s.
 
 Whole processes are timed, in interleaved rounds: A B C, A B C. The figure is the median: of 5 to 9 rounds, of cold
 runs of 3, and of 1 from 80,000 tasks up. A round in which something else used more than 15 %% of the processors is
-repeated, up to a bound; ~ marks what is noisy nevertheless. The floor programs do only what no engine can leave out: look at the
-same paths (stat floor), open, read and hash them (hash floor), start the same processes (spawn floor).
+repeated, up to a bound; ~ marks what is noisy nevertheless. The floor programs do only what no engine can leave
+out: look at the same paths (stat floor), open, read and hash them (hash floor), start the same processes (spawn
+floor). Memory is the peak of the largest process. "First task" is when the first stamp file was made, as exact as the
+file system's clock.
 
 Peers: %s. Could not be had: %s.
 
@@ -39,7 +42,7 @@ Peers: %s. Could not be had: %s.
 		writeTable(&b, r, name)
 	}
 	if len(r.Passes) > 0 {
-		b.WriteString("\nPasses over 1,000,000 tasks and 2,700,000 edges, the fastest of 15; the floor counts the edges to each task:\n\n| pass | ms |\n| --- | ---: |\n")
+		b.WriteString("\nPasses over 1,000,000 tasks and 2,700,000 edges, the best of 3 means of 5; the floor counts the edges to each task:\n\n| pass | ms |\n| --- | ---: |\n")
 		for _, p := range r.Passes {
 			fmt.Fprintf(&b, "| %s | %s |\n", p.Name, short(ms(p.Took)))
 		}

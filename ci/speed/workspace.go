@@ -130,15 +130,14 @@ func (w *workspace) firstOut() (time.Time, error) {
 	return first, nil
 }
 
-// atLeast is the memory that must be free for workspaces to be put into it.
-const atLeast = 8 << 30
-
-// scratch makes a folder for workspaces: in memory where there is enough, for a
-// disk's file system can take longer to make a file again than a process takes.
-func scratch() (dir string, inMemory bool, err error) {
+// scratch makes a folder for workspaces with so many tasks: in memory where that
+// takes less than a third of what is free, for a disk's file system can take
+// longer to make a file again than a process takes.
+func scratch(tasks int) (dir string, inMemory bool, err error) {
+	const shm, aTask = "/dev/shm", 8 << 10 // bytes: a page of source, two inodes, its lines in lists
 	var fs syscall.Statfs_t
-	const shm = "/dev/shm"
-	if syscall.Statfs(shm, &fs) == nil && int64(fs.Bavail)*int64(fs.Bsize) > atLeast && available() > atLeast {
+	need := 3 * int64(tasks) * aTask
+	if syscall.Statfs(shm, &fs) == nil && int64(fs.Bavail)*int64(fs.Bsize) > need && available() > need {
 		if dir, err = os.MkdirTemp(shm, "roost-speed-"); err == nil {
 			return dir, true, nil
 		}

@@ -248,6 +248,11 @@ func TestOwnPrograms(t *testing.T) {
 	if _, err := l.measure(t.Context(), NoOp, ours); err == nil || !strings.Contains(err.Error(), "it ran 1 of 40 tasks, want 0") {
 		t.Errorf("a no-op that ran a task: %v", err)
 	}
+	_, err = l.run(t.Context(), ours)
+	ok(t, err)
+	if err := l.remakes(t.Context(), ours); err == nil || !strings.Contains(err.Error(), "a stamp file was removed; it ran 0 tasks: ") {
+		t.Errorf("an engine that does not look at stamp files: %v", err)
+	}
 	if _, err := l.run(t.Context(), p.contender(Roost, "star", 40, 2, w)); err == nil || !strings.Contains(err.Error(), `shape "star"`) {
 		t.Errorf("a run that fails: %v", err)
 	}
