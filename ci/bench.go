@@ -19,6 +19,7 @@ import (
 	"roost/internal/command"
 	"roost/internal/debian"
 	"roost/internal/verbs"
+	"roost/lab"
 )
 
 const (
@@ -28,13 +29,14 @@ const (
 
 // benchParts are the parts of the page, in its order.
 var benchParts = []benchPart{
-	{"engine", "The engine", benchEngine},
-	{"lab", "update:all on the lab", benchLab},
+	{"engine", "The engine", func() error { return setMost(&speed.Options{}) }, benchEngine},
+	{"lab", "update:all on the lab", lab.Ready, benchLab},
 }
 
 // benchPart is one part of the page: a measurement of its own.
 type benchPart struct {
 	name, title string
+	ready       func() error // whether it can be measured here
 	run         func(context.Context, *os.File) (string, error)
 }
 
@@ -47,6 +49,9 @@ func Bench(ctx context.Context, o verbs.Options) error {
 		o.Stdout = os.Stdout
 	}
 	parts, err := chosenParts(os.Getenv("ROOST_BENCH"))
+	for _, p := range parts {
+		err = errors.Join(err, p.ready())
+	}
 	if err != nil {
 		return &verbs.Exit{Code: verbs.CodeUsage, Err: err}
 	}
@@ -74,15 +79,11 @@ func chosenParts(name string) ([]benchPart, error) {
 	return benchParts[i : i+1], nil
 }
 
-// benchEngine measures the engine. ROOST_BENCH_MOST is how many tasks the
-// largest graph has.
+// benchEngine measures the engine.
 func benchEngine(ctx context.Context, out *os.File) (string, error) {
 	o := speed.Options{Out: out, Install: installPeer}
-	if text := os.Getenv("ROOST_BENCH_MOST"); text != "" {
-		var err error
-		if o.Most, err = strconv.Atoi(text); err != nil || o.Most < 1000 {
-			return "", fmt.Errorf("ROOST_BENCH_MOST=%q: want a number of tasks, at least 1000", text)
-		}
+	if err := setMost(&o); err != nil {
+		return "", err
 	}
 	results, err := speed.Measure(ctx, o)
 	if err != nil {
@@ -94,6 +95,18 @@ func benchEngine(ctx context.Context, out *os.File) (string, error) {
 	}
 	err = renameio.WriteFile(filepath.Join(filepath.Dir(performancePage), speedPlot), plot, 0o644)
 	return speed.Page(results, speedPlot), err
+}
+
+// setMost reads from ROOST_BENCH_MOST how many tasks the largest graph has.
+func setMost(o *speed.Options) (err error) {
+	text := os.Getenv("ROOST_BENCH_MOST")
+	if text == "" {
+		return nil
+	}
+	if o.Most, err = strconv.Atoi(text); err != nil || o.Most < 1000 {
+		return fmt.Errorf("ROOST_BENCH_MOST=%q: want a number of tasks, at least 1000", text)
+	}
+	return nil
 }
 
 // installPeer installs packages, where that may be done.

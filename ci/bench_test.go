@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"roost/ci/speed"
 )
 
 func TestBenchParts(t *testing.T) {
@@ -54,6 +56,16 @@ func TestWritePart(t *testing.T) {
 	}
 	if err := writePart(filepath.Join(path, "none"), benchParts[0], "x"); err == nil {
 		t.Error("a page that cannot be written is no error")
+	}
+}
+
+func TestBenchMost(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "1000": 1000, "999": -1, "many": -1} {
+		t.Setenv("ROOST_BENCH_MOST", text)
+		var o speed.Options
+		if err := setMost(&o); (err != nil) != (want < 0) || err == nil && o.Most != want {
+			t.Errorf("ROOST_BENCH_MOST=%q: %d, %v; want %d", text, o.Most, err, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package speed
 
 import (
+	"encoding/xml"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,7 @@ func TestPlot(t *testing.T) {
 	plot, err := Plot(sample())
 	ok(t, err)
 	golden(t, "speed.svg", string(plot))
+	ok(t, xml.Unmarshal(plot, new(struct{})))
 	if _, err := Plot(&Results{}); err == nil {
 		t.Error("nothing was drawn")
 	}

@@ -3,7 +3,6 @@ package speed
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -104,18 +103,8 @@ func (w *workspace) touch() error {
 	return nil
 }
 
-// whole says whether every stamp file is there.
-func (w *workspace) whole() error {
-	for i := range w.shape.Len() {
-		if _, err := os.Lstat(filepath.Join(w.dir, w.shape.Out(i))); err != nil {
-			return fmt.Errorf("after a whole run, %s: %w", w.shape.Name(i), err)
-		}
-	}
-	return nil
-}
-
 // firstOut is when the first stamp file was made, as exact as the file system's
-// clock: a few milliseconds.
+// clock: a few milliseconds. The error names one that is not there.
 func (w *workspace) firstOut() (time.Time, error) {
 	var first time.Time
 	for i := range w.shape.Len() {
