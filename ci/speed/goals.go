@@ -2,10 +2,7 @@ package speed
 
 import (
 	"fmt"
-	"strings"
 	"time"
-
-	"roost/ci/speed/shape"
 )
 
 // What the goals of the probes are made of; package contender has the same fleet.
@@ -204,15 +201,6 @@ func probes(r *Results) (float64, bool) {
 	return f.over(f.wall(Probes, Roost), ms(max(work/probesAtOnce, probeDeadline)))
 }
 
-// tasksOf is how many tasks a shape has.
-func tasksOf(name string, n int) float64 {
-	s, err := shape.New(name, n)
-	if err != nil {
-		panic(err) // our own constants
-	}
-	return float64(s.Len())
-}
-
 // goals are what is to be reached. Ratios are of medians of one measurement.
 func goals() []goal {
 	var all []goal
@@ -270,13 +258,5 @@ func goals() []goal {
 		goal{id: "G16", what: "killed at any moment, the next run is right", tests: "kills at random moments, package graph"},
 		goal{id: "G17", what: "cancelled, no process is left after the grace", tests: "storms of failures, packages graph and command"},
 		goal{id: "G18", what: "lane, pool, time-out and retries, a task, " + l100k + " without files", bound: 100, unit: " ns",
-			figure: perTask(l100k, Bare, RoostLimits, Roost, tasksOf("layered", 100_000), time.Nanosecond)})
-}
-
-// list joins words for a sentence.
-func list(words []string) string {
-	if len(words) == 0 {
-		return "none"
-	}
-	return strings.Join(words, ", ")
+			figure: perTask(l100k, Bare, RoostLimits, Roost, 100_000, time.Nanosecond)})
 }

@@ -136,3 +136,11 @@ func writeTable(b *strings.Builder, r *Results, name string) {
 		b.WriteString(" |\n")
 	}
 }
+
+// list joins words for a sentence.
+func list(words []string) string {
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
