@@ -16,9 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for env, run := range map[string]func(context.Context, string) (*Result, error){crashEnv: runCrashWorld, onceCrashEnv: runOnceWorld} {
+	for env, run := range map[string]func(context.Context, string, ...func(Event)) (*Result, error){crashEnv: runCrashWorld, onceCrashEnv: runOnceWorld} {
 		if dir := os.Getenv(env); dir != "" {
-			if _, err := run(context.Background(), dir); err != nil {
+			if _, err := run(context.Background(), dir, crashAt(os.Getenv(crashAtEnv))); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}

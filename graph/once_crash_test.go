@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func onceWorld(dir string) (*Graph, error) {
 	return g, nil
 }
 
-func runOnceWorld(ctx context.Context, dir string) (*Result, error) {
+func runOnceWorld(ctx context.Context, dir string, watch ...func(Event)) (*Result, error) {
 	g, err := onceWorld(dir)
 	if err != nil {
 		return nil, err
@@ -83,7 +82,7 @@ func runOnceWorld(ctx context.Context, dir string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := g.Run(ctx, Options{Intents: intents, Jobs: 4})
+	result, err := g.Run(ctx, Options{Intents: intents, Jobs: 4, Watch: watch})
 	if failed, ok := errors.AsType[*RunError](err); ok && failed.OnlyRefused() {
 		err = nil // what is unknown since an earlier kill
 	}
@@ -94,10 +93,6 @@ func runOnceWorld(ctx context.Context, dir string) (*Result, error) {
 // line is written twice; every line has a deed that says so or is unknown; one
 // more run makes right what has a Look, and what a person settles.
 func TestOnceKilledAnywhere(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	inputs := 0
 	input := func() {
@@ -108,24 +103,17 @@ func TestOnceKilledAnywhere(t *testing.T) {
 		}
 	}
 	input()
-	began := time.Now()
-	if _, err := runOnceWorld(t.Context(), dir); err != nil {
+	events := 0 // of a run in which every task works
+	if _, err := runOnceWorld(t.Context(), dir, func(Event) { events++ }); err != nil {
 		t.Fatal(err)
 	}
-	whole := time.Since(began) + 20*time.Millisecond // and the start of a process
 	random := rand.New(rand.NewPCG(5, 6))
 	cut := 0
 	for i := range onceKills() {
 		if i%3 < 2 { // so that what was cut off is sometimes gone on with
 			input()
 		}
-		cmd := exec.CommandContext(t.Context(), exe, "-test.run=^$")
-		cmd.Env = append(os.Environ(), onceCrashEnv+"="+dir)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(random.Int64N(int64(whole))))
-		if cmd.Process.Kill() == nil && cmd.Wait() != nil {
+		if crash(t, onceCrashEnv, dir, events, random) {
 			cut++
 		}
 		checkOnceWorld(t, dir)

@@ -40,13 +40,16 @@ func (g *group) stop() {
 	}
 	g.stopped, g.since = true, time.Now()
 	_ = g.kill(-g.pid, syscall.SIGTERM)
-	g.killer = time.AfterFunc(g.grace, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if !g.gone {
-			_ = g.kill(-g.pid, syscall.SIGKILL)
-		}
-	})
+	g.killer = time.AfterFunc(g.grace, g.expire)
+}
+
+// expire ends what is left of the group when its grace is over.
+func (g *group) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.gone {
+		_ = g.kill(-g.pid, syscall.SIGKILL)
+	}
 }
 
 // wait waits for the program, which has ended or is about to.

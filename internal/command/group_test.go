@@ -61,19 +61,22 @@ func TestNoSignalAfterWait(t *testing.T) {
 func TestNoKillAfterTheGroupIsGone(t *testing.T) {
 	for _, fired := range []bool{false, true} {
 		g, sent := watched(t, "exec sleep 100")
-		g.grace = 20 * time.Millisecond
 		g.stop()
 		g.wait()
+		var killer sync.WaitGroup
 		if fired { // the killer waits for the lock while we see the end
 			g.mu.Lock()
-			time.Sleep(2 * g.grace)
+			killer.Go(g.expire)
 			g.gone = true
 			g.mu.Unlock()
 		}
 		if g.rest() {
 			t.Fatal("there was but one process")
 		}
-		time.Sleep(2 * g.grace)
+		killer.Wait()
+		if g.killer.Stop() {
+			t.Error("the killer would still come")
+		}
 		if slices.Contains(sent(), syscall.SIGKILL) {
 			t.Error("SIGKILL was sent to a number that was free")
 		}
@@ -84,7 +87,7 @@ func TestNoKillAfterTheGroupIsGone(t *testing.T) {
 func TestEndIsSeenBeforeTheNumberIsFree(t *testing.T) {
 	g, _ := watched(t, "exit 0")
 	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(g.ended), Events: unix.POLLIN}}, 10_000)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(g.ended), Events: unix.POLLIN}}, 60_000)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

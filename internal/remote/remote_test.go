@@ -281,7 +281,7 @@ func TestOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 0; len(sshProcesses(t, dir)) > 0; i++ { // the socket goes an instant before the process
-		if i == 100 {
+		if i == 3000 {
 			t.Fatalf("still there: %v", sshProcesses(t, dir))
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -347,7 +347,7 @@ func TestProgramThatDies(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	newWorld(t, "[task.x]\nrun = ['sleep', '1000']\nalways = true\ntimeout = '50ms'", nil).fails("it took longer than 50ms")
 	newWorld(t, "[task.x]\nrun = ['sleep', '1000']\noutputs = ['x']\ntimeout = '50ms'", nil).fails("it took longer than 50ms")
-	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['sleep', '1000']\ntimeout = '50ms'", nil).fails("the check: it took longer than 50ms: sleep 1000: was stopped")
+	newWorld(t, "[task.x]\nrun = ['true']\ncheck = ['sleep', '1000']\ntimeout = '500ms'", nil).fails("the check: it took longer than 500ms: sleep 1000: was stopped")
 }
 
 // Two tasks that cannot work side by side: the folder is there while one works.
