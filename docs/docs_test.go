@@ -184,7 +184,7 @@ func mageTargets(t *testing.T) (targets []string) {
 }
 
 func TestVariables(t *testing.T) {
-	all := sources(t, "../cmd/roost", "../internal/verbs", "../internal/testneed", "../lab")
+	all := sources(t, "../cmd/roost", "../internal/verbs", "../internal/testneed", "../lab", "../ci")
 	for file, text := range documents(t) {
 		for _, name := range variable.FindAllString(text, -1) {
 			if !strings.Contains(all, `"`+name) { // "NAME" or "NAME="

@@ -13,31 +13,42 @@ const (
 	deadOne       = 20
 )
 
+// figure is what a goal is held to.
+type figure struct {
+	value float64
+	known bool // all that it is made of was measured
+	noisy bool // some of it while something else used the processors
+}
+
 // goal is a bound on a figure that is computed from the results.
 type goal struct {
 	id, what string
 	bound    float64
 	least    bool   // the bound is the least, not the most
 	unit     string // behind the figure
-	figure   func(*Results) (float64, bool)
+	figure   func(*Results) figure
 	tests    string // the tests that hold it, where it is no figure
 }
 
 // verdict is the goal's figure and whether it is met.
-func (g goal) verdict(r *Results) (figure, verdict string) {
+func (g goal) verdict(r *Results) (text, verdict string) {
 	if g.tests != "" {
 		return "", "tests: " + g.tests
 	}
-	value, ok := g.figure(r)
+	f := g.figure(r)
 	switch {
-	case !ok:
+	case !f.known:
 		return "", "not measured"
-	case g.least && value >= g.bound, !g.least && value <= g.bound:
+	case g.least && f.value >= g.bound, !g.least && f.value <= g.bound:
 		verdict = "met"
 	default:
 		verdict = "**not met**"
 	}
-	return short(value) + g.unit, verdict
+	text = short(f.value) + g.unit
+	if f.noisy {
+		text += "~"
+	}
+	return text, verdict
 }
 
 func (g goal) limit() string {
@@ -61,14 +72,14 @@ func short(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// figures reads one shape's cells; ok turns false when one is missing.
+// figures reads one shape's cells, and notes when one is missing or noisy.
 type figures struct {
-	r     *Results
-	shape string
-	ok    bool
+	r         *Results
+	shape     string
+	ok, noisy bool
 }
 
-func (r *Results) of(shape string) *figures { return &figures{r, shape, true} }
+func (r *Results) of(shape string) *figures { return &figures{r: r, shape: shape, ok: true} }
 
 func (r *Results) cell(k Key) *Cell {
 	for _, c := range r.Cells {
@@ -86,6 +97,7 @@ func some[T any](f *figures, phase Phase, who string, of func(*Cell) T) (v T) {
 		f.ok = false
 		return v
 	}
+	f.noisy = f.noisy || c.Noisy
 	return of(c)
 }
 
@@ -96,35 +108,35 @@ func (f *figures) wall(phase Phase, who string) float64 { return ms(some(f, phas
 
 // best is the wall of the fastest file engine, in ms.
 func (f *figures) best(phase Phase) float64 {
-	best := 0.0
+	best := ""
 	for _, who := range fileEngines {
-		if c := f.r.cell(Key{f.shape, phase, who}); c != nil && (best == 0 || ms(c.wall()) < best) {
-			best = ms(c.wall())
+		c := f.r.cell(Key{f.shape, phase, who})
+		if c != nil && (best == "" || c.wall() < f.r.cell(Key{f.shape, phase, best}).wall()) {
+			best = who
 		}
 	}
-	f.ok = f.ok && best > 0
-	return best
+	return f.wall(phase, best)
 }
 
 // over is a quotient as a goal's figure.
-func (f *figures) over(a, b float64) (float64, bool) {
+func (f *figures) over(a, b float64) figure {
 	if !f.ok || b == 0 {
-		return 0, false
+		return figure{}
 	}
-	return a / b, true
+	return figure{a / b, true, f.noisy}
 }
 
 // ratio is the wall of one entrant in terms of another's.
-func ratio(shape string, phase Phase, a string, than Phase, b string) func(*Results) (float64, bool) {
-	return func(r *Results) (float64, bool) {
+func ratio(shape string, phase Phase, a string, than Phase, b string) func(*Results) figure {
+	return func(r *Results) figure {
 		f := r.of(shape)
 		return f.over(f.wall(phase, a), f.wall(than, b))
 	}
 }
 
 // toBest is roost's wall in terms of that of the best file engine.
-func toBest(shape string, phase Phase, who string) func(*Results) (float64, bool) {
-	return func(r *Results) (float64, bool) {
+func toBest(shape string, phase Phase, who string) func(*Results) figure {
+	return func(r *Results) figure {
 		f := r.of(shape)
 		return f.over(f.wall(phase, who), f.best(phase))
 	}
@@ -132,8 +144,8 @@ func toBest(shape string, phase Phase, who string) func(*Results) (float64, bool
 
 // leaf is what is more than a no-op when one source has changed, less one spawn,
 // in no-ops.
-func leaf(shapeName string, tasks int) func(*Results) (float64, bool) {
-	return func(r *Results) (float64, bool) {
+func leaf(shapeName string, tasks int) func(*Results) figure {
+	return func(r *Results) figure {
 		f := r.of(shapeName)
 		spawn := f.wall(Cold, SpawnFloor) / float64(tasks) * float64(r.Jobs)
 		return f.over(f.wall(Leaf, Roost)-spawn, f.wall(NoOp, Roost))
@@ -141,8 +153,8 @@ func leaf(shapeName string, tasks int) func(*Results) (float64, bool) {
 }
 
 // perTask is a difference of two walls, or one wall, by the task.
-func perTask(shapeName string, phase Phase, who, less string, tasks float64, unit time.Duration) func(*Results) (float64, bool) {
-	return func(r *Results) (float64, bool) {
+func perTask(shapeName string, phase Phase, who, less string, tasks float64, unit time.Duration) func(*Results) figure {
+	return func(r *Results) figure {
 		f := r.of(shapeName)
 		wall := f.wall(phase, who)
 		if less != "" {
@@ -153,15 +165,15 @@ func perTask(shapeName string, phase Phase, who, less string, tasks float64, uni
 }
 
 // perEvent is what an event costs, in microseconds.
-func perEvent(r *Results) (float64, bool) {
+func perEvent(r *Results) figure {
 	f := r.of("layered 100000")
 	events := some(f, Bare, RoostEvents, func(c *Cell) int { return c.Runs[0].Said.Events })
 	return f.over((f.wall(Bare, RoostEvents)-f.wall(Bare, Roost))*1000, float64(events))
 }
 
 // peak is the most memory of phases, in MiB.
-func peak(shapeName, who string, phases ...Phase) func(*Results) (float64, bool) {
-	return func(r *Results) (float64, bool) {
+func peak(shapeName, who string, phases ...Phase) func(*Results) figure {
+	return func(r *Results) figure {
 		f, most := r.of(shapeName), int64(0)
 		for _, phase := range phases {
 			most = max(most, some(f, phase, who, (*Cell).peak))
@@ -171,8 +183,8 @@ func peak(shapeName, who string, phases ...Phase) func(*Results) (float64, bool)
 }
 
 // firstTask is when the first task began, in ms after the start of the process.
-func firstTask(shapeName string, phase Phase) func(*Results) (float64, bool) {
-	return func(r *Results) (float64, bool) {
+func firstTask(shapeName string, phase Phase) func(*Results) figure {
+	return func(r *Results) figure {
 		f := r.of(shapeName)
 		return f.over(ms(some(f, phase, Roost, func(c *Cell) time.Duration {
 			return median(c.Runs, func(r Run) time.Duration { return r.Said.First })
@@ -181,19 +193,19 @@ func firstTask(shapeName string, phase Phase) func(*Results) (float64, bool) {
 }
 
 // slowestPass is that of the passes over a million tasks, in ms.
-func slowestPass(r *Results) (float64, bool) {
+func slowestPass(r *Results) figure {
 	var most time.Duration
 	for _, p := range r.Passes {
 		if p.Name != PassFloor {
 			most = max(most, p.Took)
 		}
 	}
-	return ms(most), most > 0
+	return figure{value: ms(most), known: most > 0}
 }
 
 // probes is the wall in terms of the best possible schedule, or the deadline if
 // that is longer.
-func probes(r *Results) (float64, bool) {
+func probes(r *Results) figure {
 	const hosts = 1000
 	dead := (hosts + deadOne - 1) / deadOne
 	work := time.Duration(dead)*probeDeadline + time.Duration(hosts-dead)*probeLatency
@@ -204,10 +216,10 @@ func probes(r *Results) (float64, bool) {
 // goals are what is to be reached. Ratios are of medians of one measurement.
 func goals() []goal {
 	var all []goal
-	add := func(id, what string, bound float64, unit string, figure func(*Results) (float64, bool)) {
+	add := func(id, what string, bound float64, unit string, figure func(*Results) figure) {
 		all = append(all, goal{id: id, what: what, bound: bound, unit: unit, figure: figure})
 	}
-	atLeast := func(id, what string, bound float64, figure func(*Results) (float64, bool)) {
+	atLeast := func(id, what string, bound float64, figure func(*Results) figure) {
 		all = append(all, goal{id: id, what: what, bound: bound, least: true, unit: " x", figure: figure})
 	}
 	const l1k, l10k, l100k, l1m = "layered 1000", "layered 10000", "layered 100000", "layered 1000000"
@@ -242,7 +254,7 @@ func goals() []goal {
 		add("G10", "dry run to the no-op, "+s, 1.1, " x", ratio(s, NoOp, RoostDry, NoOp, Roost))
 	}
 	all = append(all, goal{id: "G10", what: "what a dry run lists is what a run does", tests: "random graphs, package graph"})
-	add("G11", "why one task, whole process, "+l100k, 50, " ms", func(r *Results) (float64, bool) {
+	add("G11", "why one task, whole process, "+l100k, 50, " ms", func(r *Results) figure {
 		f := r.of(l100k)
 		return f.over(f.wall(NoOp, RoostWhy), 1)
 	})
