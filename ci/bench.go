@@ -1,116 +1,131 @@
 package ci
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
 
+	"roost/ci/speed"
 	"roost/internal/command"
+	"roost/internal/debian"
 	"roost/internal/verbs"
 	"roost/lab"
 )
 
 const (
 	performancePage = "docs/performance.md"
-	benchRuns       = 5  // of each figure; the median counts
-	mostHosts       = 40 // of the larger lab
-	fleetHosts      = 4  // that lab/fleet has
+	speedPlot       = "speed.svg" // beside the page
 )
 
-// Bench measures update:all on labs of 4 and 40 hosts, and writes
-// docs/performance.md. The error is a *verbs.Exit.
+// benchParts are the parts of the page, in its order.
+var benchParts = []benchPart{
+	{"engine", "The engine", func() error { return setMost(&speed.Options{}) }, benchEngine},
+	{"lab", "update:all on the lab", lab.Ready, benchLab},
+}
+
+// benchPart is one part of the page: a measurement of its own.
+type benchPart struct {
+	name, title string
+	ready       func() error // whether it can be measured here
+	run         func(context.Context, *os.File) (string, error)
+}
+
+// Bench measures the engine, and update:all on the lab, and writes
+// docs/performance.md and its picture. ROOST_BENCH=engine or lab measures one of
+// them, and leaves the other part of the page as it is. The error is a
+// *verbs.Exit.
 func Bench(ctx context.Context, o verbs.Options) error {
-	if err := lab.Ready(); err != nil {
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	parts, err := chosenParts(os.Getenv("ROOST_BENCH"))
+	for _, p := range parts {
+		err = errors.Join(err, p.ready())
+	}
+	if err != nil {
 		return &verbs.Exit{Code: verbs.CodeUsage, Err: err}
 	}
-	b := &bench{out: os.Stdout}
-	if err := b.run(ctx); err != nil {
-		return &verbs.Exit{Code: verbs.CodeFailed, Err: err}
+	for _, p := range parts {
+		fmt.Fprintf(o.Stdout, "== %s\n", p.title)
+		text, err := p.run(ctx, o.Stdout)
+		if err == nil {
+			err = writePart(performancePage, p, machine(ctx)+text)
+		}
+		if err != nil {
+			return &verbs.Exit{Code: verbs.CodeFailed, Err: fmt.Errorf("%s: %w", p.name, err)}
+		}
 	}
 	return nil
 }
 
-type bench struct {
-	out   *os.File
-	dir   string
-	roost string
-	page  strings.Builder
+func chosenParts(name string) ([]benchPart, error) {
+	if name == "" {
+		return benchParts, nil
+	}
+	i := slices.IndexFunc(benchParts, func(p benchPart) bool { return p.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("ROOST_BENCH=%q: want engine, lab, or nothing for both", name)
+	}
+	return benchParts[i : i+1], nil
 }
 
-func (b *bench) run(ctx context.Context) (err error) {
-	if b.dir, err = os.MkdirTemp("", "roost-bench-"); err != nil {
-		return err
+// benchEngine measures the engine.
+func benchEngine(ctx context.Context, out *os.File) (string, error) {
+	o := speed.Options{Out: out, Install: installPeer}
+	if err := setMost(&o); err != nil {
+		return "", err
 	}
-	defer os.RemoveAll(b.dir)
-	b.roost = filepath.Join(b.dir, "roost")
-	err = command.Run(ctx, command.Cmd{Name: "go", Args: []string{"build", "-ldflags=-s -w", "-o", b.roost, "./cmd/roost"},
-		Env: []string{"CGO_ENABLED=0"}, Stdout: b.out, Stderr: b.out})
+	results, err := speed.Measure(ctx, o)
 	if err != nil {
-		return err
+		return "", err
 	}
-	restore, err := manyInstances()
+	plot, err := speed.Plot(results)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer restore()
-	b.head(ctx)
-	for _, n := range []int{fleetHosts, mostHosts} {
-		if err := b.fleet(ctx, n); err != nil {
-			return fmt.Errorf("%d hosts: %w", n, err)
-		}
-	}
-	if err := b.engine(ctx); err != nil {
-		return err
-	}
-	fmt.Fprint(b.out, b.page.String())
-	return renameio.WriteFile(performancePage, []byte(b.page.String()), 0o644)
+	err = renameio.WriteFile(filepath.Join(filepath.Dir(performancePage), speedPlot), plot, 0o644)
+	return speed.Page(results, speedPlot), err
 }
 
-// manyInstances allows the inotify instances that 40 systemds want, until
-// restore.
-func manyInstances() (restore func(), err error) {
-	const path, want = "/proc/sys/fs/inotify/max_user_instances", 1024
-	before, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+// setMost reads from ROOST_BENCH_MOST how many tasks the largest graph has.
+func setMost(o *speed.Options) (err error) {
+	text := os.Getenv("ROOST_BENCH_MOST")
+	if text == "" {
+		return nil
 	}
-	if n, err := strconv.Atoi(strings.TrimSpace(string(before))); err == nil && n >= want {
-		return func() {}, nil
+	if o.Most, err = strconv.Atoi(text); err != nil || o.Most < 1000 {
+		return fmt.Errorf("ROOST_BENCH_MOST=%q: want a number of tasks, at least 1000", text)
 	}
-	return func() { _ = os.WriteFile(path, before, 0) }, os.WriteFile(path, []byte(strconv.Itoa(want)), 0)
+	return nil
 }
 
-func (b *bench) head(ctx context.Context) {
-	nix, _ := command.Output(ctx, command.Cmd{Name: "nix", Args: []string{"--version"}})
+// installPeer installs packages, where that may be done.
+func installPeer(ctx context.Context, packages ...string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("not installed, and only root can install it")
+	}
+	return debian.Install(ctx, packages...)
+}
+
+// machine says where and when a part was measured.
+func machine(ctx context.Context) string {
+	nix := "no Nix"
+	if out, err := command.Output(ctx, command.Cmd{Name: "nix", Args: []string{"--version"}}); err == nil {
+		nix = strings.TrimSpace(string(out))
+	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	fmt.Fprintf(&b.page, `# Performance
-
-Written by `+"`mage bench`"+` on %s: %d processors, %s, Linux %s, %s, %s.
-Absolute times are those of this machine, which also runs every host of the lab. Read the ratios.
-
-## update:all on the lab
-
-Each figure is the median of %d runs (the first run: of 1), of the whole roost process. "ssh alone" is the
-floor of a no-change run: the system's ssh, a new connection to each host, all at once, running `+"`true`"+`.
-
-| hosts | run | seconds | evaluations | builds | effects | ssh connections a host | ssh alone, s | ratio |
-| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-`, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), cpu(), strings.TrimSpace(string(kernel)),
-		runtime.Version(), strings.TrimSpace(string(nix)), benchRuns)
+	return fmt.Sprintf("Measured on %s: %d processors, %s, Linux %s, %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly),
+		runtime.NumCPU(), cpu(), strings.TrimSpace(string(kernel)), runtime.Version(), nix)
 }
 
 func cpu() string {
@@ -123,182 +138,42 @@ func cpu() string {
 	return runtime.GOARCH
 }
 
-// fleet measures one lab.
-func (b *bench) fleet(ctx context.Context, n int) (err error) {
-	l, err := lab.Open(filepath.Join(b.dir, fmt.Sprintf("lab%d", n)))
-	if err != nil {
+const pageHead = "# Performance\n\nWritten by `mage bench`. Absolute times are those of one machine: read the ratios.\n"
+
+// writePart puts one part into the page, and keeps the others.
+func writePart(path string, p benchPart, text string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Down(context.WithoutCancel(ctx), io.Discard)) }()
-	fleet := filepath.Join(b.dir, fmt.Sprintf("fleet%d", n))
-	names, err := benchFleet(fleet, n)
-	if err != nil {
-		return err
-	}
-	if err := l.Up(ctx, fleet, b.out); err != nil {
-		return err
-	}
-	edit := func(hosts []string, version int) error {
-		for _, name := range hosts {
-			if err := setVersion(filepath.Join(l.Fleet(), "hosts", name, "default.nix"), version); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	rows := []struct {
-		name   string
-		runs   int
-		before func(i int) error
-	}{
-		{"first", 1, func(int) error { return nil }},
-		{"no change", benchRuns, func(int) error { return nil }},
-		{"one host edited", benchRuns, func(i int) error { return edit(names[:1], 10+i) }},
-		{"all hosts edited", 1, func(i int) error { return edit(names, 100) }},
-	}
-	for _, row := range rows {
-		if err := b.row(ctx, l, names, row.name, row.runs, row.before); err != nil {
-			return fmt.Errorf("%s: %w", row.name, err)
-		}
-	}
-	return nil
+	return renameio.WriteFile(path, []byte(withPart(string(old), p, text)), 0o644)
 }
 
-func (b *bench) row(ctx context.Context, l *lab.Lab, names []string, name string, runs int, before func(int) error) error {
-	var took, floors []time.Duration
-	var last counts
-	for i := range runs {
-		if err := before(i); err != nil {
-			return err
+// withPart returns the page with this part as given. A part is all from its
+// heading to the next one of its level.
+func withPart(page string, p benchPart, text string) string {
+	var b strings.Builder
+	b.WriteString(pageHead)
+	for _, one := range benchParts {
+		body := text
+		if one.name != p.name {
+			body = partOf(page, one)
 		}
-		logins, err := acceptedLogins(ctx, l, names[0])
-		if err != nil {
-			return err
+		if body != "" {
+			fmt.Fprintf(&b, "\n%s\n\n%s\n", heading(one), strings.TrimSpace(body))
 		}
-		began := time.Now()
-		out, err := command.Output(ctx, command.Cmd{Name: b.roost, Args: []string{"update:all", "--json"}, Env: l.Env()})
-		if err != nil {
-			return fmt.Errorf("%w\n%s", err, out)
-		}
-		took = append(took, time.Since(began))
-		last = count(out)
-		after, err := acceptedLogins(ctx, l, names[0])
-		if err != nil {
-			return err
-		}
-		last.logins = after - logins
-		floor, err := sshAlone(ctx, l, names)
-		if err != nil {
-			return err
-		}
-		floors = append(floors, floor)
 	}
-	t, f := median(took), median(floors)
-	fmt.Fprintf(&b.page, "| %d | %s | %.2f | %d | %d | %d | %d | %.2f | %.2f |\n",
-		len(names), name, t.Seconds(), last.evals, last.builds, last.effects, last.logins, f.Seconds(), t.Seconds()/f.Seconds())
-	return nil
+	return b.String()
 }
 
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	return all[len(all)/2]
-}
+func heading(p benchPart) string { return "## " + p.title }
 
-// sshAlone is the time of one new ssh connection to each host, all at once.
-func sshAlone(ctx context.Context, l *lab.Lab, names []string) (time.Duration, error) {
-	began := time.Now()
-	errs := make([]error, len(names))
-	var all sync.WaitGroup
-	for i, name := range names {
-		all.Go(func() {
-			errs[i] = command.Run(ctx, command.Cmd{Name: "ssh", Args: []string{"-F", l.SSHConfig(), name, "true"}})
-		})
+// partOf returns what the page has under the heading of a part.
+func partOf(page string, p benchPart) string {
+	_, body, ok := strings.Cut(page, "\n"+heading(p)+"\n")
+	if !ok {
+		return ""
 	}
-	all.Wait()
-	return time.Since(began), errors.Join(errs...)
-}
-
-type counts struct{ evals, builds, effects, logins int }
-
-var started = regexp.MustCompile(`"kind":"task.started","task":"[^"]*/([a-z]+)"`)
-
-func count(events []byte) counts {
-	var c counts
-	for _, m := range started.FindAllSubmatch(events, -1) {
-		switch string(m[1]) {
-		case "eval":
-			c.evals++
-		case "build":
-			c.builds++
-		case "copy", "activate":
-			c.effects++
-		}
-	}
-	return c
-}
-
-// acceptedLogins counts the ssh connections a host has accepted since it booted.
-func acceptedLogins(ctx context.Context, l *lab.Lab, name string) (int, error) {
-	out, err := l.Exec(ctx, name, "journalctl", "-b", "-q", "--no-pager", "-t", "sshd", "-t", "sshd-session", "--grep", "Accepted publickey")
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) && len(out) == 0 {
-		return 0, err
-	}
-	return bytes.Count(out, []byte("Accepted publickey")), nil
-}
-
-// benchFleet writes a fleet of n hosts: those of lab/fleet, and then more like
-// its server.
-func benchFleet(dir string, n int) ([]string, error) {
-	if err := os.CopyFS(dir, lab.FleetFS()); err != nil {
-		return nil, err
-	}
-	const like = "rook"
-	names := []string{"malphas", "rook", "heron"} // all with a web version to edit
-	if n == fleetHosts {
-		return append(names, "wren")[:n], setVersion(filepath.Join(dir, "hosts", "wren", "default.nix"), 0)
-	}
-	names = append(names[:0], like)
-	for _, other := range []string{"malphas", "heron", "wren"} {
-		if err := os.RemoveAll(filepath.Join(dir, "hosts", other)); err != nil {
-			return nil, err
-		}
-	}
-	for i := 1; i < n; i++ {
-		name := fmt.Sprintf("%s%02d", like, i)
-		if err := os.CopyFS(filepath.Join(dir, "hosts", name), os.DirFS(filepath.Join(dir, "hosts", like))); err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, nil
-}
-
-var webVersion = regexp.MustCompile(`web\.version = "[^"]*"`)
-
-// setVersion changes the version of a host's web service; a host without one
-// stays as it is.
-func setVersion(path string, version int) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, webVersion.ReplaceAll(data, fmt.Appendf(nil, `web.version = "%d"`, version)), 0o600)
-}
-
-// engine adds the Go benchmarks of the packages that are on the way of a run.
-func (b *bench) engine(ctx context.Context) error {
-	out, err := command.Output(ctx, command.Cmd{Name: "go", Env: []string{"CGO_ENABLED=0"},
-		Args: []string{"test", "-run=^$", "-bench=.", "-benchmem", "-count=1", "./graph", "./hosts", "./tasks/system"}})
-	if err != nil {
-		return err
-	}
-	b.page.WriteString("\n## Engine and inventory\n\n`go test -bench=. -benchmem ./graph ./hosts ./tasks/system`:\n\n```\n")
-	for line := range strings.Lines(string(out)) {
-		if strings.HasPrefix(line, "Benchmark") {
-			b.page.WriteString(line)
-		}
-	}
-	b.page.WriteString("```\n")
-	return nil
+	body, _, _ = strings.Cut(body, "\n## ")
+	return body
 }

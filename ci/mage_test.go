@@ -66,12 +66,18 @@ func TestMageDoor(t *testing.T) {
 	d := newMageDoor(t)
 	out, err := command.Output(t.Context(), command.Cmd{Name: d.mage, Args: []string{"-l"}, Dir: d.tree})
 	ok(t, err)
-	for _, target := range []string{"update:all", "lab:up", "lab:status", "lab:down", "demo", "test"} {
+	for _, target := range []string{
+		"update:all", "run", "plan", "apply", "resume", "why", "graph", "trace", "cache:stats", "cache:explain", "cache:prune",
+		"intents:list", "intents:settle",
+		"lab:up", "lab:status", "lab:down", "demo", "test",
+	} {
 		if !strings.Contains(string(out), "\n  "+target+" ") {
 			t.Errorf("mage -l does not list %s:\n%s", target, out)
 		}
 	}
 
+	fleet := "ROOST_FLEET=" + filepath.Join(d.tree, "lab", "fleet")
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	tests := []struct {
 		name string
 		args []string
@@ -79,11 +85,29 @@ func TestMageDoor(t *testing.T) {
 		code int
 		says string
 	}{
+		{"a plan of no verb", []string{"plan", "update:some", "p.json"}, fleet, 2, `roost: "update:some" is no verb that can be run, planned and drawn: did you mean "update:all"?`},
+		{"a plan in no fleet", []string{"plan", "update:all", "p.json"}, "", 2, "is in no fleet"},
+		{"a plan without its file", []string{"plan", "update:all"}, fleet, 2, "not enough arguments"},
+		{"apply what is not there", []string{"apply", "none.json"}, fleet, 2, "none.json: no such file"},
+		{"resume", []string{"resume"}, fleet, 2, "no run of the fleet is recorded"},
+		{"resume a run", []string{"resume", "-run=20260101T000000Z-abc"}, fleet, 2, "no run of the fleet is recorded"},
+		{"why", []string{"why", "heron/eval"}, fleet, 2, "no run of this fleet is recorded"},
+		{"why of a plan", []string{"why", "heron/eval", "-plan=none.json"}, fleet, 2, "none.json: no such file"},
+		{"graph", []string{"graph", "update:all", "-format=mermaid", "-focus=heron/build"}, fleet, 0, "flowchart LR"},
+		{"graph of no verb", []string{"graph", "hosts"}, fleet, 2, `"hosts" is no verb that can be run, planned and drawn`},
+		{"graph by its variables", []string{"graph", "update:all"}, fleet + " ROOST_ON=heron ROOST_JSON=1", 0, `"from":"heron/eval","to":"heron/build"`},
+		{"trace", []string{"trace", "-out=t.json"}, fleet, 2, "no run of the fleet is recorded"},
+		{"cache:stats", []string{"cache:stats"}, fleet, 0, "0 results, 0 B"},
+		{"cache:explain", []string{"cache:explain", "heron/eval"}, fleet, 2, `no success of "heron/eval" is recorded`},
+		{"cache:prune", []string{"cache:prune"}, fleet, 0, "Removed 0 results"},
+		{"cache:prune with all of it", []string{"cache:prune", "-age=0d", "-size=0", "-all=true"}, fleet + " ROOST_DRY_RUN=1", 0, "Would remove 0 results"},
+		{"cache:prune of no age", []string{"cache:prune", "-age=soon"}, fleet, 2, "want a form like 30d, 2w or 12h"},
 		{"an unknown target", []string{"update:al"}, "", 2, `Unknown target specified: "update:al"`},
 		{"a variable that cannot be read", []string{"update:all"}, "ROOST_DRY_RUN=ture", 2, `roost: ROOST_DRY_RUN="ture": want true`},
 		{"no number", []string{"update:all"}, "ROOST_JOBS=0", 2, `roost: ROOST_JOBS="0": want a number above 0`},
 		{"no fleet here", []string{"update:all"}, "", 2, "is in no fleet"},
-		{"a bad selector", []string{"update:all"}, "ROOST_FLEET=" + filepath.Join(d.tree, "lab", "fleet") + " ROOST_ON=mal", 2, `did you mean "malphas"?`},
+		{"a fleet without tasks", []string{"run"}, fleet, 2, "tasks.toml: is not in the fleet folder"},
+		{"a bad selector", []string{"update:all"}, fleet + " ROOST_ON=mal", 2, `did you mean "malphas"?`},
 		// Mage's own, and why units name targets without flags: 1.17.2 prints
 		// its help and says that all is well.
 		{"an unknown flag", []string{"-dryrun", "update:all"}, "", 0, "flag provided but not defined: -dryrun"},

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"roost/ci/speed"
 	"roost/internal/command"
 	"roost/internal/debian"
 	"roost/internal/verbs"
@@ -23,8 +24,9 @@ import (
 
 // packages are what the tests need besides what the lab needs: a C compiler for
 // the race detector, an sshd for package remote (it is not started) and pgrep to
-// see what it leaves behind, jq for the command line's tests.
-var packages = []string{"gcc", "libc6-dev", "openssh-server", "procps", "git", "jq"}
+// see what it leaves behind, jq for the command line's tests, and ninja and make
+// to read the files that the benchmark writes for them.
+var packages = []string{"gcc", "libc6-dev", "openssh-server", "procps", "git", "jq", "ninja-build", "make"}
 
 // part is one part of the tests. They run one after the other, and the time of
 // each is printed.
@@ -45,6 +47,7 @@ var parts = []part{
 	{"the OpenTelemetry module", otel},
 	{"other platforms", crossBuild},
 	{"budgets", budgets},
+	{"speed at 10,000, against the floor programs", func(ctx context.Context, t *tree) error { return speed.Gate(ctx, t.out) }},
 }
 
 // tree is the source tree under test.

@@ -23,6 +23,7 @@ import (
 	"roost/graph"
 	"roost/hosts"
 	"roost/internal/testneed"
+	"roost/tasks/own"
 )
 
 // block is a fenced block of a document.
@@ -183,7 +184,7 @@ func mageTargets(t *testing.T) (targets []string) {
 }
 
 func TestVariables(t *testing.T) {
-	all := sources(t, "../cmd/roost", "../internal/verbs", "../internal/testneed", "../lab")
+	all := sources(t, "../cmd/roost", "../internal/verbs", "../internal/testneed", "../lab", "../ci")
 	for file, text := range documents(t) {
 		for _, name := range variable.FindAllString(text, -1) {
 			if !strings.Contains(all, `"`+name) { // "NAME" or "NAME="
@@ -243,27 +244,36 @@ func keys(root, p property, name string) []string {
 	return all
 }
 
-func TestKeysOfHostToml(t *testing.T) {
-	var schema property
-	if err := json.Unmarshal(hosts.Schema(), &schema); err != nil {
-		t.Fatal(err)
-	}
-	want := keys(schema, schema, "")
-	_, table, _ := strings.Cut(read(t, "host.md"), "\n## Keys\n")
-	table, _, _ = strings.Cut(table, "\n## ")
-	var got []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(table, -1) {
-		got = append(got, m[1])
-	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the keys in host.md are not those of the schema (-schema +host.md):\n%s", diff)
+func TestKeys(t *testing.T) {
+	for page, text := range map[string][]byte{"host.md": hosts.Schema(), "tasks.md": own.Schema()} {
+		var schema property
+		if err := json.Unmarshal(text, &schema); err != nil {
+			t.Fatal(err)
+		}
+		top := schema
+		if task, ok := schema.Defs["Task"]; ok { // tasks.md has the keys of one task
+			top = task
+		}
+		want := keys(schema, top, "")
+		_, table, _ := strings.Cut(read(t, page), "\n## Keys\n")
+		table, _, _ = strings.Cut(table, "\n## ")
+		var got []string
+		for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(table, -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the keys in %s are not those of the schema (-schema +%[1]s):\n%s", page, diff)
+		}
 	}
 }
 
 func TestTOMLLoads(t *testing.T) {
 	for _, b := range allBlocks(t, "toml") {
+		if b.info != "toml" {
+			continue // of another file
+		}
 		fleet := t.TempDir()
 		for name, text := range map[string]string{
 			"hosts/example/host.toml":           b.text,
@@ -281,6 +291,41 @@ func TestTOMLLoads(t *testing.T) {
 		if _, err := hosts.Load(fleet); err != nil {
 			t.Errorf("%s:%d: %v", b.file, b.line, err)
 		}
+	}
+}
+
+func TestTasksLoad(t *testing.T) {
+	tested := 0
+	for _, b := range allBlocks(t, "toml") {
+		if b.info != "toml tasks" {
+			continue
+		}
+		tested++
+		dir := filepath.Join(t.TempDir(), "fleet")
+		if err := os.CopyFS(dir, os.DirFS("../lab/fleet")); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{
+			"tasks.toml": b.text, "site/motd": "", "site/deep/page.md": "", "scripts/index": "", "scripts/publish.sh": "",
+		} {
+			file := filepath.Join(dir, filepath.FromSlash(name))
+			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fleet, err := hosts.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := own.Load(fleet); err != nil {
+			t.Errorf("%s:%d: %v", b.file, b.line, err)
+		}
+	}
+	if tested == 0 {
+		t.Error("no block is marked `toml tasks`")
 	}
 }
 

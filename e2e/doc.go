@@ -1,4 +1,4 @@
-// Package e2e holds the end-to-end tests of `roost update:all`: the real
+// Package e2e holds the end-to-end tests of `roost update:all` and `roost run`: the real
 // program, as a child process that signals and kill -9 reach, on booted hosts
 // of package lab, with real Nix, ssh and systemd.
 //

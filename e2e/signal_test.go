@@ -44,7 +44,8 @@ func TestSignals(t *testing.T) {
 			r := p.wait(t)
 			r.want(t, c.code)
 			p.leftNothing(t)
-			if took := time.Since(signalled); took > 8*time.Second {
+			// Well below the minute that an effect has: the machine may be busy.
+			if took := time.Since(signalled); took > 40*time.Second {
 				t.Error(r.failure("it took %s to stop", took))
 			}
 			if c.step == "activate" {

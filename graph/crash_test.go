@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -16,6 +17,44 @@ import (
 // crashEnv makes this test binary run the crash world in the folder it names,
 // until it is killed.
 const crashEnv = "ROOST_TEST_CRASH_WORLD"
+
+// crashAtEnv says at which event of its run this process dies, counted from 1,
+// and how many nanoseconds after it.
+const crashAtEnv = "ROOST_TEST_CRASH_AT"
+
+// crashAt watches a run and kills this process where at says: a moment that
+// comes on a slow machine, too.
+func crashAt(at string) func(Event) {
+	var left int
+	var later time.Duration
+	if _, err := fmt.Sscanf(at, "%d %d", &left, &later); err != nil {
+		panic(err)
+	}
+	die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+	return func(Event) {
+		switch left--; {
+		case left == 0 && later == 0:
+			die()
+		case left == 0:
+			time.AfterFunc(later, die)
+		}
+	}
+}
+
+// crash runs the world that env names in a process of its own, which dies at any
+// of so many events, or within some milliseconds after it. It says whether the
+// process died before its run was over.
+func crash(t *testing.T, env, dir string, events int, random *rand.Rand) bool {
+	t.Helper()
+	later := time.Duration(random.IntN(2)) * time.Duration(random.Int64N(int64(5*time.Millisecond)))
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), env+"="+dir, fmt.Sprintf("%s=%d %d", crashAtEnv, 1+random.IntN(events), later))
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return err != nil
+}
 
 const crashChains = 50 // of nine pure tasks and an effect each
 
@@ -75,21 +114,17 @@ func crashWorld(dir string) *Graph {
 	return g
 }
 
-func runCrashWorld(ctx context.Context, dir string) (*Result, error) {
+func runCrashWorld(ctx context.Context, dir string, watch ...func(Event)) (*Result, error) {
 	cache, err := OpenCache(filepath.Join(dir, "cache"))
 	if err != nil {
 		return nil, err
 	}
-	return crashWorld(dir).Run(ctx, Options{Cache: cache, Jobs: 4})
+	return crashWorld(dir).Run(ctx, Options{Cache: cache, Jobs: 4, Watch: watch})
 }
 
 // TestKilledAnywhere kills a run of 500 tasks at random moments. After one more
 // run the world is right, and no effect was applied twice.
 func TestKilledAnywhere(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	input := func(i int) {
 		t.Helper()
@@ -98,24 +133,17 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 	}
 	input(0)
-	began := time.Now()
-	if _, err := runCrashWorld(t.Context(), dir); err != nil {
+	events := 0 // of a run in which every task works
+	if _, err := runCrashWorld(t.Context(), dir, func(Event) { events++ }); err != nil {
 		t.Fatal(err)
 	}
-	whole := time.Since(began) + 20*time.Millisecond // and the start of a process
 	random := rand.New(rand.NewPCG(1, 2))
 	cut, kills := 0, crashKills()
 	for i := 1; i <= kills; i++ {
-		if i%4 == 1 { // so that what was cut off is sometimes gone on with
+		if i%2 == 1 { // so that what was cut off is sometimes gone on with
 			input(i)
 		}
-		cmd := exec.CommandContext(t.Context(), exe, "-test.run=^$")
-		cmd.Env = append(os.Environ(), crashEnv+"="+dir)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(random.Int64N(int64(whole))))
-		if cmd.Process.Kill() == nil && cmd.Wait() != nil {
+		if crash(t, crashEnv, dir, events, random) {
 			cut++
 		}
 	}
@@ -132,6 +160,7 @@ func TestKilledAnywhere(t *testing.T) {
 	if cut < kills/4 {
 		t.Errorf("only %d of %d runs were cut off: the test is too gentle", cut, kills)
 	}
+	t.Logf("%d of %d runs were cut off", cut, kills)
 }
 
 func noRepeat(t *testing.T, path string) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 )
 
 // demand asks for a task, and for what it needs to be decided.
@@ -318,7 +319,7 @@ func (r *run) end(id int32, reason string, cause int32, e Event) {
 // mayGoOn says whether the worker that decides a task may do its work at once,
 // if it must be done: nothing else has to be asked for or waited for.
 func (r *run) mayGoOn(id int32) bool {
-	if r.kind(id) != KindPure || r.row(id).heavy {
+	if r.kind(id) != KindPure {
 		return false
 	}
 	for _, e := range r.needs(id) {
@@ -340,6 +341,7 @@ func (r *run) decide(ctx context.Context, id int32) (out outcome) {
 		var c checked
 		out.err = w.guard(ctx, func(ctx context.Context) (err error) { c, err = code.check(ctx); return err })
 		out.done, out.reason = c.done, c.reason
+		out.text = []byte(strings.Join(c.record, "\n"))
 		out.key = r.found(id, c)
 		if c.done && out.err == nil {
 			out.setValue(c.value)
@@ -351,6 +353,9 @@ func (r *run) decide(ctx context.Context, id int32) (out outcome) {
 		out.deciding, out.wentOn = false, true
 		r.tellDecision(id, decideRun, out.reason, 0)
 		r.events.send(Event{Kind: TaskStarted, Task: r.name(id), TaskKind: KindPure, Attempt: 1})
+		if r.row(id).heavy { // the plan does not wait for it
+			r.results <- outcome{id: id, begun: true, reason: out.reason, key: out.key}
+		}
 		r.compute(ctx, w, &out)
 	}
 	return out
@@ -360,6 +365,9 @@ func (r *run) decide(ctx context.Context, id int32) (out outcome) {
 // Observations are left out: they differ each time in ways that do not matter,
 // and what matters is in the reason.
 func (r *run) found(id int32, c checked) digest {
+	if c.record != nil { // the same deed, however its state is worded
+		return record{line("deed", fmt.Sprint(c.done), c.record.key().String())}.key()
+	}
 	rec := record{line("task", r.name(id), ""), line("found", fmt.Sprint(c.done), c.reason)}
 	for _, e := range r.needs(id) {
 		if e.kind() == uses && r.kind(e.task()) != KindObserve {

@@ -9,6 +9,9 @@
 //   - Effect: it changes the world. Check reads reality, Apply changes it, and
 //     Check (or Prove) must then agree, or the task has failed.
 //
+// An effect that must not be repeated is declared with Once: a journal of its
+// intents and results (Intents) takes the place of Check.
+//
 // A typed Ref is the only way to reach another task's result, and Use is the
 // only way to read a Ref: so the dependency is the code that needs it.
 //

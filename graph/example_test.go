@@ -101,3 +101,34 @@ func ExampleGraph_Plan_unknown() {
 	//   image     run        never ran
 	//   checksum  unknown    unknown until pi/image ran
 }
+
+// A mail that must not be sent twice. Its text is what the deed is known by:
+// another text is another mail.
+func ExampleOnce() {
+	dir, _ := os.MkdirTemp("", "")
+	defer os.RemoveAll(dir)
+	announce := func(text string) {
+		g := graph.New()
+		graph.Once(g, "malphas/announce", func(t *graph.Task) graph.OnceOnly[int] {
+			t.Value("text", text)
+			return graph.OnceOnly[int]{Run: func(context.Context) (int, error) { return fmt.Println("To all:", text) }}
+		})
+		intents, err := graph.OpenIntents(filepath.Join(dir, "intents"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		result, _ := g.Run(context.Background(), graph.Options{Intents: intents})
+		status, _ := result.Status("malphas/announce")
+		fmt.Println(status)
+	}
+	announce("malphas is up")
+	announce("malphas is up")
+	announce("malphas is down")
+	// Output:
+	// To all: malphas is up
+	// ran
+	// satisfied
+	// To all: malphas is down
+	// ran
+}

@@ -26,6 +26,7 @@ type Graph struct {
 	ordered  bool // there are edges by name
 	byName   []nameEdge
 	problems []error
+	once     string // a once-only task, if there is one
 }
 
 // row is a declared task. Where its edges, files and values end, those of the

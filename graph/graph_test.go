@@ -16,12 +16,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashEnv); dir != "" {
-		if _, err := runCrashWorld(context.Background(), dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for env, run := range map[string]func(context.Context, string, ...func(Event)) (*Result, error){crashEnv: runCrashWorld, onceCrashEnv: runOnceWorld} {
+		if dir := os.Getenv(env); dir != "" {
+			if _, err := run(context.Background(), dir, crashAt(os.Getenv(crashAtEnv))); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
 }

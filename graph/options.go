@@ -30,6 +30,9 @@ type Options struct {
 	// Remote is asked for what Cache has not, and is sent what is computed here;
 	// whoever opened it closes it after the run. nil = there is none.
 	Remote *RemoteCache
+	// Intents is the journal of once-only effects. A graph that has some cannot be
+	// planned or run without.
+	Intents *Intents
 	// Grace is how long effects at work may go on after the context is
 	// cancelled. 0 = 1 minute. What is Interruptible is stopped at once.
 	Grace time.Duration

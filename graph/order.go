@@ -151,11 +151,10 @@ func (c *compiled) cycle() error {
 	}
 	circle := c.walk(left, ended)
 	if len(left) <= mostSearched {
-		shorter, err := c.shortest(left, ended)
-		if err != nil {
+		var err error
+		if circle, err = c.shorter(circle, left, ended); err != nil {
 			return fmt.Errorf("look for the circle: %w", err)
 		}
-		circle = shorter
 	}
 	names := make([]string, len(circle))
 	for i, id := range circle {
@@ -185,9 +184,9 @@ func (c *compiled) walk(left []int32, ended []bool) []int32 {
 	}
 }
 
-// shortest finds the shortest circle through one of those that are in one: the
-// library knows the strongly connected components.
-func (c *compiled) shortest(left []int32, ended []bool) ([]int32, error) {
+// shorter is the shortest circle through the first by name of a circle's tasks.
+// dominikbraun/graph holds those left over, and finds the way back.
+func (c *compiled) shorter(circle, left []int32, ended []bool) ([]int32, error) {
 	d := dag.New(func(id int32) int32 { return id }, dag.Directed())
 	for _, id := range left {
 		if err := d.AddVertex(id); err != nil {
@@ -196,9 +195,6 @@ func (c *compiled) shortest(left []int32, ended []bool) ([]int32, error) {
 	}
 	for _, id := range left {
 		for _, e := range c.needs(id) {
-			if e.task() == id {
-				return []int32{id}, nil
-			}
 			if ended[e.task()] {
 				continue
 			}
@@ -207,41 +203,20 @@ func (c *compiled) shortest(left []int32, ended []bool) ([]int32, error) {
 			}
 		}
 	}
-	components, err := dag.StronglyConnectedComponents(d)
-	if err != nil {
-		return nil, err
-	}
-	components = slices.DeleteFunc(components, func(ids []int32) bool { return len(ids) < 2 })
-	byName := func(a, b int32) int { return strings.Compare(c.name(a), c.name(b)) }
-	for _, ids := range components {
-		slices.SortFunc(ids, byName)
-	}
-	slices.SortFunc(components, func(a, b []int32) int { return byName(a[0], b[0]) })
-	return c.around(components[0]), nil
-}
-
-// around is the shortest way from the first of some tasks, through others of
-// them, back to it.
-func (c *compiled) around(ids []int32) []int32 {
-	start := ids[0]
-	from := map[int32]int32{}
-	for queue := []int32{start}; len(queue) > 0; queue = queue[1:] {
-		for _, e := range c.needs(queue[0]) {
-			next := e.task()
-			if next == start {
-				var way []int32
-				for at := queue[0]; at != start; at = from[at] {
-					way = append(way, at)
-				}
-				way = append(way, start)
-				slices.Reverse(way)
-				return way
-			}
-			if _, seen := from[next]; !seen && slices.Contains(ids, next) {
-				from[next] = queue[0]
-				queue = append(queue, next)
-			}
+	start := slices.MinFunc(circle, func(a, b int32) int { return strings.Compare(c.name(a), c.name(b)) })
+	for _, e := range c.needs(start) {
+		if e.task() == start {
+			return []int32{start}, nil
+		}
+		if ended[e.task()] {
+			continue
+		}
+		back, err := dag.ShortestPath(d, e.task(), start)
+		if err == nil && len(back) <= len(circle) {
+			circle = append([]int32{start}, back[:len(back)-1]...)
+		} else if err != nil && !errors.Is(err, dag.ErrTargetNotReachable) {
+			return nil, err
 		}
 	}
-	return ids
+	return circle, nil
 }

@@ -45,8 +45,8 @@ type Planned struct {
 	// effect what it is to bring about and what its check found. Empty where
 	// that is not known yet, and for observations.
 	Key string `json:"key,omitempty"`
-	// Record is the text that a pure task's key is the hash of; only in a plan
-	// made with Options.Records.
+	// Record is the text that a pure task's key is the hash of, or by which a
+	// once-only task's deed is known; only in a plan made with Options.Records.
 	Record []string `json:"record,omitempty"`
 	Needs  []string `json:"needs,omitempty"` // sorted
 	// Expect is how many seconds the task took when it last ran; 0 = never seen.
@@ -64,7 +64,8 @@ func (p *Plan) Count(d Decision) int {
 	return n
 }
 
-// Write prints the plan for a reader, group by group. Tasks that nothing asks
+// Write prints the plan for a reader, group by group, with what a task that works
+// is expected to take. Tasks that nothing asks
 // for are left out unless all is set.
 func (p *Plan) Write(w io.Writer, all bool) error {
 	width := 0
@@ -85,7 +86,8 @@ func (p *Plan) Write(w io.Writer, all bool) error {
 				return err
 			}
 		}
-		line := fmt.Sprintf("  %-*s  %-9s  %s", width, step, t.Decision, t.Reason)
+		why := strings.TrimLeft(t.Reason+" "+about(t.expected()), " ")
+		line := fmt.Sprintf("  %-*s  %-9s  %s", width, step, t.Decision, why)
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
 			return err
 		}

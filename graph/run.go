@@ -126,6 +126,9 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.once != "" && o.Intents == nil {
+		return nil, fmt.Errorf("%s is once-only, and Options.Intents is not set: nothing would remember that it was done", g.once)
+	}
 	if err := o.Cache.refresh(); err != nil {
 		return nil, fmt.Errorf("read the cache: %w", err)
 	}

@@ -89,6 +89,11 @@ func (t Planned) differs(old Planned) string {
 		}
 		return cmp.Or(record(t.Record).difference(old.Record), "what it depends on has changed")
 	}
+	if t.Kind == KindEffect && t.Record != nil && old.Record != nil && t.Key != old.Key {
+		if d := record(t.Record).difference(old.Record); d != "" {
+			return d // it is another deed
+		}
+	}
 	if t.Decision != old.Decision || t.Key != old.Key {
 		return fmt.Sprintf("planned: %s; now: %s", old.words(), t.words())
 	}

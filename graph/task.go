@@ -41,6 +41,7 @@ type checked struct {
 	done   bool
 	value  any
 	reason string
+	record record // of a once-only task: what its deed is known by
 }
 
 // rare is what few tasks have.

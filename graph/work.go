@@ -16,6 +16,7 @@ type outcome struct {
 	id       int32
 	deciding bool // it ends a decision, else work
 	wentOn   bool // it is of work that the decision went on to at once
+	begun    bool // it only says so: the worker is still at it
 	began    time.Time
 	done     bool // decision: no work is needed
 	reason   string
@@ -49,6 +50,8 @@ type working struct {
 	id   int32
 	log  taskLog
 	used map[string]int
+	// decided is the record on which it was decided that the task must work.
+	decided []byte
 }
 
 type workingKey struct{}
@@ -78,6 +81,7 @@ func (w *working) close(ctx context.Context, out *outcome) {
 // decided, and returns how it went.
 func (r *run) work(ctx context.Context, out outcome) outcome {
 	w := r.newWorking(out.id)
+	w.decided = out.text
 	out.began = r.o.Now()
 	r.doWork(ctx, w, &out)
 	w.close(ctx, &out)
@@ -195,6 +199,12 @@ func (c *code) change(ctx context.Context, again bool) (any, error) {
 func (r *run) took(out outcome) {
 	id := out.id
 	m, n := &r.marks[id], &r.nodes[id]
+	if out.begun {
+		m.phase = atWork
+		r.stall(id)
+		r.wentOn(out)
+		return
+	}
 	r.running--
 	r.stops[id]()
 	delete(r.stops, id)
@@ -215,7 +225,7 @@ func (r *run) took(out outcome) {
 	switch kind := r.kind(id); {
 	case out.deciding && !out.done:
 		r.keys[id] = out.key
-		if kind == KindPure {
+		if len(out.text) > 0 {
 			r.texts[id], r.states[id] = out.text, out.state
 		}
 		r.mustWork(id, decideRun, out.reason)

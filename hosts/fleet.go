@@ -13,6 +13,8 @@ package hosts
 import (
 	"fmt"
 	"slices"
+
+	"roost/internal/nearest"
 )
 
 // Fleet is every host of one fleet folder.
@@ -59,5 +61,5 @@ type UnknownHostError struct {
 }
 
 func (e *UnknownHostError) Error() string {
-	return fmt.Sprintf("no host %q in this fleet; %s", e.Name, Nearest(e.Name, "hosts", e.Known))
+	return fmt.Sprintf("no host %q in this fleet; %s", e.Name, nearest.Hint(e.Name, "hosts", e.Known))
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"roost/internal/tomldoc"
 )
 
 // Load reads hosts/*/host.toml of a fleet folder, in name order. It returns
@@ -79,14 +81,14 @@ func loadEntry(fleetDir string, entry fs.DirEntry, opt *optIn) (*Host, []Problem
 // read makes a host of its host.toml.
 func read(name, file string, data []byte, opt *optIn) (*Host, []Problem) {
 	host := &Host{Name: name, File: file}
-	d := parse(file, data)
-	if d.values == nil && len(d.problems) > 0 {
-		return nil, d.problems
+	d := document{tomldoc.Parse(data, tomldoc.AsNix)}
+	if d.Values == nil && len(d.Problems()) > 0 {
+		return nil, inFile(file, d.Problems())
 	}
-	d.decode(host)
+	d.Decode(host)
 	d.check(host, opt)
 	host.setDefaults()
-	return host, d.sorted()
+	return host, inFile(file, d.Problems())
 }
 
 // reservedNames are words that task names (fleet/STEP) and selectors use.

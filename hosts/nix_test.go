@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"roost/internal/testneed"
+	"roost/internal/tomldoc"
 )
 
 // TestNixReadsTheSame: Nix and Go read one file, so what Load accepts must be
@@ -27,7 +28,7 @@ func TestNixReadsTheSame(t *testing.T) {
 		if r.want == nil {
 			name := fmt.Sprintf("host%03d", len(want))
 			files["hosts/"+name+"/host.toml"] = text
-			want = append(want, parse("", []byte(text)).values)
+			want = append(want, tomldoc.Parse([]byte(text), tomldoc.AsNix).Values)
 		}
 	}
 	dir := writeFleet(t, files)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"roost/internal/nearest"
 )
 
 // optIn answers whether an opt-in module exists. Each is looked up once per
@@ -42,7 +44,7 @@ func (o *optIn) lookUp(name string) string {
 	case isFile && isFolder:
 		return fmt.Sprintf("is both %s and %s in %s: keep one of them", file, folder, optInDir)
 	case !isFile && !isFolder:
-		return fmt.Sprintf("is not found, %s has neither %s nor %s; %s", optInDir, file, folder, Nearest(name, "modules", o.all()))
+		return fmt.Sprintf("is not found, %s has neither %s nor %s; %s", optInDir, file, folder, nearest.Hint(name, "modules", o.all()))
 	}
 	return ""
 }

@@ -3,6 +3,8 @@ package hosts
 import (
 	"fmt"
 	"strings"
+
+	"roost/internal/tomldoc"
 )
 
 // Problem is one thing that is wrong in a fleet.
@@ -18,6 +20,15 @@ func (p Problem) String() string {
 		return p.File + ": " + p.Message
 	}
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
+}
+
+// inFile names the file in the problems of one document.
+func inFile(file string, found []tomldoc.Problem) []Problem {
+	problems := make([]Problem, len(found))
+	for i, p := range found {
+		problems[i] = Problem{file, p.Line, p.Column, p.Message}
+	}
+	return problems
 }
 
 // InvalidError lists everything that is wrong in a fleet: by host, then by line.

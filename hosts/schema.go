@@ -2,7 +2,7 @@ package hosts
 
 import _ "embed"
 
-//go:generate go run ./schemagen
+//go:generate go run roost/internal/schemagen host.toml
 
 //go:embed host.schema.json
 var schema string

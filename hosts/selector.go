@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"roost/internal/nearest"
 )
 
 // The grammar, weakest first:
@@ -157,7 +159,7 @@ func (p *selector) tagOrRole(word string) (match, error) {
 	isTag := slices.Contains(p.fleet.tags, word)
 	if !isTag && !slices.Contains(Roles(), Role(word)) {
 		known := slices.Concat(p.fleet.tags, texts(Roles()))
-		return nil, p.errorf("no host has the tag %q, nor is it a role; %s", word, Nearest(word, "tags and roles", known))
+		return nil, p.errorf("no host has the tag %q, nor is it a role; %s", word, nearest.Hint(word, "tags and roles", known))
 	}
 	return func(h *Host) bool { return string(h.Role) == word || slices.Contains(h.Tags, word) }, nil
 }
@@ -166,21 +168,21 @@ func (p *selector) kind(kind, value string) (match, error) {
 	switch kind {
 	case "tag":
 		if !slices.Contains(p.fleet.tags, value) {
-			return nil, p.errorf("no host has the tag %q; %s", value, Nearest(value, "tags", p.fleet.tags))
+			return nil, p.errorf("no host has the tag %q; %s", value, nearest.Hint(value, "tags", p.fleet.tags))
 		}
 		return func(h *Host) bool { return slices.Contains(h.Tags, value) }, nil
 	case "role":
 		if !slices.Contains(Roles(), Role(value)) {
-			return nil, p.errorf("%q is no role; %s", value, Nearest(value, "roles", texts(Roles())))
+			return nil, p.errorf("%q is no role; %s", value, nearest.Hint(value, "roles", texts(Roles())))
 		}
 		return func(h *Host) bool { return string(h.Role) == value }, nil
 	case "system":
 		if !slices.Contains(Systems(), System(value)) {
-			return nil, p.errorf("%q is no system; %s", value, Nearest(value, "systems", texts(Systems())))
+			return nil, p.errorf("%q is no system; %s", value, nearest.Hint(value, "systems", texts(Systems())))
 		}
 		return func(h *Host) bool { return string(h.System) == value }, nil
 	}
-	return nil, p.errorf("%q cannot be selected by; %s", kind, Nearest(kind, "words before a colon", []string{"role", "system", "tag"}))
+	return nil, p.errorf("%q cannot be selected by; %s", kind, nearest.Hint(kind, "words before a colon", []string{"role", "system", "tag"}))
 }
 
 // glob refuses a pattern that matches no host at all: in "not mapl*" a typing

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -34,6 +35,12 @@ type Host struct {
 
 // IsDarwin tells whether the host is a Mac.
 func (h *Host) IsDarwin() bool { return h.System == AArch64Darwin }
+
+// IsLocal says that the host is this machine.
+func (h *Host) IsLocal() bool {
+	name, err := os.Hostname()
+	return err == nil && h.SSH.Address == h.Name && name == h.Name
+}
 
 // SSH is how a host is reached. Everything else is for the ssh config to decide.
 type SSH struct {
@@ -118,6 +125,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	d.Duration = v
 	return nil
 }
+
+// Form says how a duration is written.
+func (*Duration) Form() string { return `a duration in quotes, such as "10s"` }
 
 // MarshalText writes what UnmarshalText reads.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -3,8 +3,8 @@
 //	exporter, err := otlptracehttp.New(ctx)
 //	err = otel.Export(ctx, os.Stdin, exporter)
 //
-// It reads what `roost update:all --json` prints, or the events.jsonl of a
-// recorded run. The run is one span, each task a child of it with links to the
+// It reads what `roost update:all --json` prints; ExportRecord reads a recorded
+// run. The run is one span, each task a child of it with links to the
 // tasks it needs, and each attempt that failed an event of its task's span.
 //
 // It is the library's own exporter and not a few lines of OTLP/JSON by hand: so
@@ -20,6 +20,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -38,9 +40,27 @@ const batch = 512
 // Export reads the events of one run to their end, and sends its spans. A
 // record that ends early is sent as far as it goes. The same run has the same
 // trace id each time. Export ends the exporter.
-func Export(ctx context.Context, events io.Reader, to sdk.SpanExporter) (err error) {
+func Export(ctx context.Context, events io.Reader, to sdk.SpanExporter) error {
+	return export(ctx, events, to, func() (*graph.Plan, error) {
+		return nil, errors.New("the plan is not among these events, it lies beside them: give me the path, `roost-otel runs/ID/events.jsonl`")
+	})
+}
+
+// ExportRecord is Export of the recorded run whose events are in a file, with
+// plan.json beside it.
+func ExportRecord(ctx context.Context, path string, to sdk.SpanExporter) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return errors.Join(err, to.Shutdown(ctx))
+	}
+	defer f.Close()
+	return export(ctx, f, to, func() (*graph.Plan, error) { return graph.ReadPlan(filepath.Join(filepath.Dir(path), "plan.json")) })
+}
+
+// export asks for the plan if the events are without it.
+func export(ctx context.Context, events io.Reader, to sdk.SpanExporter, plan func() (*graph.Plan, error)) (err error) {
 	defer func() { err = errors.Join(err, to.Shutdown(ctx)) }()
-	r, err := read(events)
+	r, err := read(events, plan)
 	if err != nil {
 		return err
 	}
@@ -85,7 +105,7 @@ type task struct {
 	last       graph.Event // its end
 }
 
-func read(events io.Reader) (*record, error) {
+func read(events io.Reader, plan func() (*graph.Plan, error)) (*record, error) {
 	r := &record{tasks: map[string]*task{}}
 	lines := json.NewDecoder(events)
 	for n := 1; ; n++ {
@@ -100,6 +120,11 @@ func read(events io.Reader) (*record, error) {
 			return nil, fmt.Errorf("event %d: this is no event of roost: %w", n, err)
 		case e.Version > graph.EventVersion:
 			return nil, fmt.Errorf("event %d: event version %d, this roost-otel knows %d: build the one of your roost", n, e.Version, graph.EventVersion)
+		}
+		if e.Kind == graph.PlanReady && e.Plan == nil {
+			if e.Plan, err = plan(); err != nil {
+				return nil, err
+			}
 		}
 		r.add(e)
 	}
@@ -116,10 +141,8 @@ func (r *record) add(e graph.Event) {
 			r.info = *e.Run
 		}
 	case graph.PlanReady:
-		if e.Plan != nil {
-			for _, planned := range e.Plan.Tasks {
-				r.task(planned.Task).plan = planned
-			}
+		for _, planned := range e.Plan.Tasks {
+			r.task(planned.Task).plan = planned
 		}
 	case graph.TaskDecided:
 		t := r.task(e.Task)

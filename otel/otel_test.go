@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +66,11 @@ func sent(t *testing.T, events string) ([]*otlp.Span, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = Export(t.Context(), strings.NewReader(events), exporter)
+	if path, ok := strings.CutPrefix(events, "file:"); ok {
+		err = ExportRecord(t.Context(), path, exporter)
+	} else {
+		err = Export(t.Context(), strings.NewReader(events), exporter)
+	}
 	return spans, err
 }
 
@@ -168,5 +174,39 @@ func TestExportOfManyToNobody(t *testing.T) {
 	}
 	if err := Export(t.Context(), strings.NewReader(events), exporter); err == nil || !strings.Contains(err.Error(), "send 5 of 5 spans") {
 		t.Errorf("nobody took the spans, and the error is %v", err)
+	}
+}
+
+// A recorded run has its plan in a file of its own.
+func TestExportRecord(t *testing.T) {
+	dir := t.TempDir()
+	before, rest, _ := strings.Cut(events, `,"plan":`)
+	plan, after, _ := strings.Cut(rest, "}\n")
+	path := filepath.Join(dir, "events.jsonl")
+	bare := before + "}\n" + after
+	for name, text := range map[string]string{"events.jsonl": bare, "plan.json": plan} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := sent(t, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := sent(t, "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(brief(want), brief(got)); diff != "" {
+		t.Errorf("another trace than from the stream (-stream +file):\n%s", diff)
+	}
+	if _, err := sent(t, bare); err == nil || !strings.Contains(err.Error(), "roost-otel runs/ID/events.jsonl") {
+		t.Errorf("events without the plan: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "plan.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sent(t, "file:"+path); err == nil || !strings.Contains(err.Error(), "plan.json") {
+		t.Errorf("a record without its plan: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,13 +19,7 @@ func fillCache(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: fillcache, in the folder of a fleet")
 	}
-	path, err := filepath.EvalSymlinks(ts.MkAbs("."))
-	ts.Check(err)
-	os.Setenv("XDG_STATE_HOME", ts.Getenv("XDG_STATE_HOME")) // no other script runs ledger code in this process
-	defer os.Unsetenv("XDG_STATE_HOME")
-	state, err := ledger.Open(path)
-	ts.Check(err)
-	ts.Check(state.Make())
+	state := stateHere(ts)
 	for i, step := range []string{"one", "two"} {
 		cache, err := graph.OpenCache(state.Path("cache"))
 		ts.Check(err)
@@ -34,6 +29,22 @@ func fillCache(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(run.Close())
 	}
+}
+
+var stateHome sync.Mutex // guards the variable: scripts run at once
+
+// stateHere makes the state of the fleet in the script's folder.
+func stateHere(ts *testscript.TestScript) *ledger.State {
+	path, err := filepath.EvalSymlinks(ts.MkAbs("."))
+	ts.Check(err)
+	stateHome.Lock()
+	defer stateHome.Unlock()
+	os.Setenv("XDG_STATE_HOME", ts.Getenv("XDG_STATE_HOME"))
+	defer os.Unsetenv("XDG_STATE_HOME")
+	state, err := ledger.Open(path)
+	ts.Check(err)
+	ts.Check(state.Make())
+	return state
 }
 
 func fillGraph(first bool, word string) *graph.Graph {

@@ -20,12 +20,6 @@ func complete(w io.Writer, model *kong.Application, words []string) {
 		last = words[len(words)-1]
 		words = words[:len(words)-1]
 	}
-	if name, _, ok := strings.Cut(last, "="); ok && strings.HasPrefix(name, "--") {
-		for _, value := range values(words, name) {
-			offer(w, last, name+"="+value)
-		}
-		return
-	}
 	node := model.Node
 	for _, word := range words {
 		for _, child := range node.Children {
@@ -33,6 +27,12 @@ func complete(w io.Writer, model *kong.Application, words []string) {
 				node = child
 			}
 		}
+	}
+	if name, typed, ok := strings.Cut(last, "="); ok && strings.HasPrefix(name, "--") {
+		for _, value := range values(node, words, name, typed) {
+			offer(w, last, name+"="+value)
+		}
+		return
 	}
 	before := ""
 	if len(words) > 0 {
@@ -49,29 +49,69 @@ func offer(w io.Writer, typed, candidate string) {
 	}
 }
 
-// values are what the flag of that name may be given.
-func values(words []string, flag string) []string {
-	if flag != "--on" {
-		return nil // a number or a folder: the script lets bash complete folders
+// values are what the flag of that name may be given; typed is the beginning of
+// it. A number or a folder has none: the script lets bash complete folders.
+func values(node *kong.Node, words []string, flag, typed string) []string {
+	fleet := fleetOf(words)
+	switch node.Name + " " + flag {
+	case "graph --format":
+		return verbs.GraphFormats()
+	case "graph --focus":
+		return verbs.DeclaredWords(fleet, words)
+	case "why --plan":
+		return verbs.PlanWords(typed)
 	}
-	fleet := os.Getenv("ROOST_FLEET")
+	if flag == "--on" {
+		return verbs.SelectorWords(fleet)
+	}
+	return nil
+}
+
+// fleetOf is the fleet that the words so far, or the environment, name.
+func fleetOf(words []string) string { return given(words, "--fleet", os.Getenv("ROOST_FLEET")) }
+
+// given is what a flag was given among the words, or else.
+func given(words []string, flag, otherwise string) string {
 	for i, word := range words {
-		if dir, ok := strings.CutPrefix(word, "--fleet="); ok {
-			fleet = dir
-		} else if i > 0 && words[i-1] == "--fleet" {
-			fleet = word
+		if value, ok := strings.CutPrefix(word, flag+"="); ok {
+			otherwise = value
+		} else if i > 0 && words[i-1] == flag {
+			otherwise = word
 		}
 	}
-	return verbs.SelectorWords(fleet)
+	return otherwise
+}
+
+// arguments are what the verb's first argument may be; typed is the beginning of it.
+func arguments(node *kong.Node, words []string, typed string) []string {
+	fleet := fleetOf(words)
+	switch node.Name {
+	case "why":
+		return verbs.TaskWords(fleet, given(words, "--plan", ""))
+	case "cache:explain":
+		return verbs.CachedWords(fleet)
+	case "resume", "trace":
+		return verbs.RunWords(fleet)
+	case "apply":
+		return verbs.PlanWords(typed)
+	case "intents:settle":
+		return verbs.UnsettledTasks(fleet)
+	}
+	return nil
 }
 
 func candidates(model *kong.Application, node *kong.Node, words []string, before, last string) []string {
 	switch {
 	case wantsValue(node, before):
-		return values(words, before)
+		return values(node, words, before, last)
 	case !strings.HasPrefix(last, "-"):
 		if words := choices(node, words); words != nil {
 			return words
+		}
+		if !hasArgument(node, words) {
+			if words := arguments(node, words, last); len(words) > 0 {
+				return words
+			}
 		}
 	}
 	var all []string
@@ -81,6 +121,9 @@ func candidates(model *kong.Application, node *kong.Node, words []string, before
 				all = append(all, child.Name)
 			}
 		}
+	}
+	if takesTasks(node, words) {
+		all = verbs.OwnTaskWords(fleetOf(words))
 	}
 	if strings.HasPrefix(last, "-") || node != model.Node {
 		for at := node; at != nil; at = at.Parent {
@@ -96,12 +139,19 @@ func candidates(model *kong.Application, node *kong.Node, words []string, before
 func wantsValue(node *kong.Node, word string) bool {
 	for at := node; at != nil; at = at.Parent {
 		for _, flag := range at.Flags {
-			if word == "--"+flag.Name {
+			if word == "--"+flag.Name || flag.Short != 0 && word == "-"+string(flag.Short) {
 				return !flag.IsBool()
 			}
 		}
 	}
 	return false
+}
+
+// takesTasks says that tasks of tasks.toml come next: after run, and after a verb
+// that takes run as its word.
+func takesTasks(node *kong.Node, words []string) bool {
+	return slices.ContainsFunc(node.Positional, func(arg *kong.Positional) bool { return arg.Name == "task" && arg.IsSlice() }) &&
+		slices.Contains(words, verbs.Run.Name)
 }
 
 // choices are the words of which the verb wants one, until it has one.
@@ -116,6 +166,16 @@ func choices(node *kong.Node, words []string) []string {
 		}
 	}
 	return nil
+}
+
+// hasArgument says that one stands behind the verb already.
+func hasArgument(node *kong.Node, words []string) bool {
+	for i := slices.Index(words, node.Name) + 1; i < len(words); i++ {
+		if !strings.HasPrefix(words[i], "-") && !wantsValue(node, words[i-1]) {
+			return true
+		}
+	}
+	return false
 }
 
 type completion struct {

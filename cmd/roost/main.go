@@ -64,7 +64,10 @@ func newParser(c *commands) (*kong.Kong, error) {
 		kong.Name("roost"),
 		kong.Description("Every host of a NixOS fleet, as one task graph."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars{"version": version},
+		kong.Vars{
+			"version": version, "verbs": strings.Join(verbs.Names(), ","),
+			"prune_age": verbs.PruneAge, "prune_size": verbs.PruneSize,
+		},
 	)
 }
 
@@ -105,13 +108,14 @@ type Globals struct {
 }
 
 func (g *Globals) options() verbs.Options {
-	return verbs.Options{Fleet: g.Fleet, JSON: g.JSON, Yes: g.Yes, Verbose: g.Verbose}
+	return verbs.Options{Fleet: g.Fleet, JSON: g.JSON, Yes: g.Yes, Verbose: g.Verbose, Version: version}
 }
 
 type commands struct {
 	Globals
 
 	UpdateAll  updateAll  `cmd:"" name:"update:all" help:"Bring every host to the system its fleet declares."`
+	RunTasks   runTasks   `cmd:"" name:"run" help:"Run tasks of the fleet's tasks.toml."`
 	Plan       planVerb   `cmd:"" name:"plan" help:"Make the plan of a verb, and save it for roost apply."`
 	Apply      applyPlan  `cmd:"" name:"apply" help:"Carry out a saved plan, if nothing has changed since."`
 	Why        why        `cmd:"" name:"why" help:"Say why a task was decided as it was."`
@@ -119,10 +123,12 @@ type commands struct {
 	CacheStats cacheStats `cmd:"" name:"cache:stats" help:"Say what the cache holds."`
 	Explain    explain    `cmd:"" name:"cache:explain" help:"Say what a task's last result depended on."`
 	CachePrune cachePrune `cmd:"" name:"cache:prune" help:"Remove results that are no longer of use."`
+	Intents    intents    `cmd:"" name:"intents" help:"List what once-only tasks did, and what is unknown."`
+	Settle     settle     `cmd:"" name:"intents:settle" help:"Say whether a once-only task did what it began."`
 	Graph      graphVerb  `cmd:"" name:"graph" help:"Draw the tasks of a verb, in the state of the last run."`
 	Trace      traceVerb  `cmd:"" name:"trace" help:"Write the trace of a run, for Perfetto or Chrome."`
 	Hosts      hostsList  `cmd:"" name:"hosts" help:"List the hosts of the fleet."`
-	Schema     schema     `cmd:"" name:"schema" help:"Print the JSON Schema of host.toml."`
+	Schema     schema     `cmd:"" name:"schema" help:"Print the JSON Schema of host.toml or tasks.toml."`
 	LabUp      labUp      `cmd:"" name:"lab:up" help:"Boot the lab: a real fleet on this machine."`
 	LabStatus  labStatus  `cmd:"" name:"lab:status" help:"Say how the lab's hosts are."`
 	LabDown    labDown    `cmd:"" name:"lab:down" help:"End the lab; nothing of it is left."`
@@ -140,7 +146,7 @@ type updateAll struct {
 type runFlags struct {
 	DryRun      bool `help:"Print the plan and change nothing." short:"n" env:"ROOST_DRY_RUN"`
 	Jobs        int  `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
-	MaxFailures int  `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" default:"0" env:"ROOST_MAX_FAILURES" xor:"failures"`
+	MaxFailures int  `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" env:"ROOST_MAX_FAILURES" xor:"failures"`
 	FailFast    bool `help:"Begin nothing new after the first failure." xor:"failures"`
 	sharedCache
 }
@@ -177,21 +183,48 @@ func (r *runFlags) options(g *Globals) verbs.Options {
 func (u *updateAll) Run(g *Globals) error {
 	o := u.options(g)
 	o.On, o.NoCache = u.On, u.NoCache
-	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.UpdateAll(ctx, s, o) })
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.Do(ctx, s, o, verbs.UpdateAll) })
+}
+
+type runTasks struct {
+	Tasks   []string `arg:"" optional:"" name:"task" help:"Tasks of tasks.toml: site, fleet/site, @server/motd; without: all."`
+	On      string   `help:"On which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`
+	NoCache bool     `help:"Run tasks again although nothing they depend on has changed." env:"ROOST_NO_CACHE"`
+	runFlags
+}
+
+func (r *runTasks) Run(g *Globals) error {
+	o := r.options(g)
+	o.On, o.NoCache, o.Args = r.On, r.NoCache, r.Tasks
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.Do(ctx, s, o, verbs.Run) })
+}
+
+// verbAndTasks are a verb that runs the graph, and what follows it.
+type verbAndTasks struct {
+	Verb  string   `arg:"" enum:"${verbs}" help:"The verb: ${enum}."`
+	Tasks []string `arg:"" optional:"" name:"task" help:"Tasks, if the verb is run."`
+	On    string   `help:"Which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`
+}
+
+func (v *verbAndTasks) set(o *verbs.Options) (verbs.Verb, error) {
+	o.On, o.Args = v.On, v.Tasks
+	return verbs.Find(v.Verb)
 }
 
 type planVerb struct {
-	Verb string `arg:"" enum:"update:all" help:"The verb to plan: update:all."`
-	On   string `help:"Which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`
-	Out  string `help:"The file for the plan." short:"o" required:"" placeholder:"FILE" type:"path"`
+	verbAndTasks
+	Out string `help:"The file for the plan." short:"o" required:"" placeholder:"FILE" type:"path"`
 	sharedCache
 }
 
 func (p *planVerb) Run(g *Globals) error {
 	o := g.options()
-	o.On = p.On
-	p.set(&o)
-	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.SavePlan(ctx, s, o, p.Out) })
+	p.sharedCache.set(&o)
+	verb, err := p.verbAndTasks.set(&o)
+	if err != nil {
+		return err
+	}
+	return withSignals(func(ctx context.Context, s *verbs.Signals) error { return verbs.SavePlan(ctx, s, o, verb, p.Out) })
 }
 
 type applyPlan struct {
@@ -232,8 +265,8 @@ type explain struct {
 func (c *explain) Run(g *Globals) error { return verbs.CacheExplain(g.options(), c.Task) }
 
 type cachePrune struct {
-	OlderThan verbs.Age  `help:"What was of no use for longer goes (${default})." default:"30d" placeholder:"AGE"`
-	MaxSize   verbs.Size `help:"Then what was least recently used, until so much is left (${default})." default:"1GiB" placeholder:"SIZE"`
+	OlderThan verbs.Age  `help:"What was of no use for longer goes (${default})." default:"${prune_age}" placeholder:"AGE"`
+	MaxSize   verbs.Size `help:"Then what was least recently used, until so much is left (${default})." default:"${prune_size}" placeholder:"SIZE"`
 	All       bool       `help:"Also what the last run used."`
 	DryRun    bool       `help:"Say what would go, and remove nothing." short:"n" env:"ROOST_DRY_RUN"`
 }
@@ -244,17 +277,37 @@ func (c *cachePrune) Run(g *Globals) error {
 	return verbs.PruneCache(o, verbs.CachePrune{OlderThan: c.OlderThan, MaxSize: c.MaxSize, All: c.All})
 }
 
+type intents struct{}
+
+func (*intents) Run(g *Globals) error { return verbs.Intents(g.options()) }
+
+type settle struct {
+	Task   string `arg:"" help:"The task, such as malphas/notify."`
+	Done   bool   `help:"It happened: never do it again." required:"" xor:"how"`
+	Again  bool   `help:"It did not happen: the next run does it." required:"" xor:"how"`
+	Result string `help:"With --done: its result, for the tasks that use it; without: the empty one." placeholder:"JSON"`
+	Key    string `help:"The beginning of the key, where several deeds of the task are unknown." placeholder:"KEY"`
+}
+
+func (s *settle) Run(g *Globals) error {
+	return verbs.SettleIntent(g.options(), verbs.Settlement{Task: s.Task, Done: s.Done, Result: s.Result, Key: s.Key})
+}
+
 type graphVerb struct {
-	Verb   string `arg:"" enum:"update:all" help:"The verb to draw: update:all."`
+	verbAndTasks
 	Format string `help:"dot (for Graphviz; the default), mermaid, json or svg." placeholder:"FORMAT"`
 	Focus  string `help:"Only this task, what it needs and what needs it." placeholder:"TASK"`
-	On     string `help:"Which hosts." placeholder:"SELECTOR" env:"ROOST_ON"`
 }
 
 func (d *graphVerb) Run(g *Globals) error {
 	o := g.options()
-	o.On = d.On
-	return verbs.Graph(o, verbs.GraphOptions{Format: d.Format, Focus: d.Focus})
+	verb, err := d.set(&o)
+	if err != nil {
+		return err
+	}
+	return withSignals(func(ctx context.Context, _ *verbs.Signals) error {
+		return verbs.Graph(ctx, o, verb, verbs.GraphOptions{Format: d.Format, Focus: d.Focus})
+	})
 }
 
 type traceVerb struct {
@@ -274,9 +327,11 @@ func (h *hostsList) Run(g *Globals) error {
 	return verbs.Hosts(o)
 }
 
-type schema struct{}
+type schema struct {
+	File string `arg:"" optional:"" enum:"host.toml,tasks.toml" default:"host.toml" help:"Of which file: ${enum}."`
+}
 
-func (*schema) Run(g *Globals) error { return verbs.Schema(g.options()) }
+func (s *schema) Run(g *Globals) error { return verbs.Schema(g.options(), s.File) }
 
 type labUp struct{}
 

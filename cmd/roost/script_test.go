@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, errors.New("no such condition: " + name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonLines, "fillcache": fillCache},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonLines, "fillcache": fillCache, "fillintents": fillIntents},
 	})
 }
 

@@ -21,25 +21,38 @@ type Error struct {
 	ExitCode int            // -1: it did not start, or a signal ended it
 	Signal   syscall.Signal // 0: none
 	Stderr   string         // the end of what it wrote there
-	Err      error          // the cause: of os/exec, or of the context
+	Err      error          // why it did not start or was stopped; nil: it failed by itself
 
 	ours bool // we sent the signal
 }
 
-func (c Cmd) failure(ctx context.Context, err error, stderr string, stopped bool) *Error {
-	e := &Error{Argv: append([]string{c.Name}, c.Args...), ExitCode: -1, Stderr: stderr, Err: err, ours: stopped}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		e.ExitCode = exit.ExitCode()
-		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			e.Signal = ws.Signal()
-		}
+// failed is for what is not the program's doing: it did not start, or what it
+// wrote could not be handed on.
+func (c *Cmd) failed(err error, stderr string) *Error {
+	return &Error{Argv: append([]string{c.Name}, c.Args...), ExitCode: -1, Stderr: stderr, Err: err}
+}
+
+// exited is for a program that ended by itself, and not well.
+func (c *Cmd) exited(status syscall.WaitStatus, stderr string) *Error {
+	e := c.failed(nil, stderr)
+	switch {
+	case status.Signaled():
+		e.Signal = status.Signal()
+	default:
+		e.ExitCode = status.ExitStatus()
 	}
-	if stopped {
-		e.Err = context.Cause(ctx)
-		if !errors.Is(e.Err, ctx.Err()) {
-			e.Err = fmt.Errorf("%w: %w", ctx.Err(), e.Err)
-		}
+	return e
+}
+
+// stopped is for a program that the context ended, however it went.
+func (c *Cmd) stopped(ctx context.Context, status syscall.WaitStatus, stderr string) *Error {
+	e := c.failed(nil, stderr)
+	if status != 0 {
+		e = c.exited(status, stderr)
+	}
+	e.ours, e.Err = true, context.Cause(ctx)
+	if !errors.Is(e.Err, ctx.Err()) {
+		e.Err = fmt.Errorf("%w: %w", ctx.Err(), e.Err)
 	}
 	return e
 }

@@ -3,100 +3,142 @@ package command
 import (
 	"errors"
 	"io"
-	"os"
+	"reflect"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// output copies what a program writes to our writers. os/exec can do that too,
-// but where a background process keeps a pipe open, it can only give up after a
-// fixed time, and drops what a slow writer has not taken by then. Here it is
-// exact: what the program wrote is in the pipe when it ends, so that much is
-// copied, and no more.
+// output hands on what a program writes, and notices its end: one thread waits
+// for both at once, so a program costs no goroutine and no switch between
+// threads.
+//
+// A background process may keep a pipe open for ever. But what the program
+// wrote is in the pipe when it ends, so that much is handed on, and no more.
 type output struct {
-	mu      sync.Mutex // held while writing: the two writers may be the same
-	theirs  []*os.File // ends for the program
-	ours    []*os.File
-	copying sync.WaitGroup
+	streams []stream
+	theirs  []int // ends of the pipes for the program
 	err     error // the first of a writer
 }
 
-// pipe returns the file to give the program in place of w. Close theirs when
-// the program has started.
-func (o *output) pipe(w io.Writer) (*os.File, error) {
-	r, theirs, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	o.theirs, o.ours = append(o.theirs, theirs), append(o.ours, r)
-	o.copying.Go(func() { o.copy(r, w) })
-	return theirs, nil
+// stream is one pipe from the program.
+type stream struct {
+	fd   int       // our end; -1: closed
+	tail *tail     // may be nil
+	w    io.Writer // may be nil
 }
 
-func (o *output) copy(r *os.File, w io.Writer) {
-	defer r.Close()
-	buf := make([]byte, 32<<10)
-	rest := -1 // bytes still to copy; -1: until the end of file
-	for rest != 0 {
-		if rest > 0 && rest < len(buf) {
-			buf = buf[:rest]
+// buffers are as large as a pipe. They are held for a read only, so that
+// thousands of quiet programs need none.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+type buffer [64 << 10]byte
+
+// pipe returns the descriptor to give the program in place of w.
+func (o *output) pipe(t *tail, w io.Writer) (uintptr, error) {
+	r, theirs, err := pipe()
+	if err != nil {
+		return 0, err
+	}
+	o.streams, o.theirs = append(o.streams, stream{r, t, w}), append(o.theirs, theirs)
+	return uintptr(theirs), nil
+}
+
+// started closes the program's ends: it has its own copies, or none.
+func (o *output) started() {
+	for _, fd := range o.theirs {
+		_ = unix.Close(fd)
+	}
+	o.theirs = nil
+}
+
+func (o *output) close() {
+	o.started()
+	for i := range o.streams {
+		o.streams[i].close()
+	}
+}
+
+func (s *stream) close() {
+	if s.fd >= 0 {
+		_ = unix.Close(s.fd)
+		s.fd = -1
+	}
+}
+
+// follow hands on what the program writes until it has ended, and after a stop
+// its group as well.
+func (o *output) follow(g *group) (status syscall.WaitStatus, usage *syscall.Rusage) {
+	var waiting [3]unix.PollFd
+	timeout, running := -1, true
+	for running || g.rest() {
+		fds := append(waiting[:0], unix.PollFd{Fd: int32(g.ended), Events: unix.POLLIN})
+		for _, s := range o.streams {
+			fds = append(fds, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN})
 		}
-		n, err := r.Read(buf)
-		if n > 0 && !o.write(w, buf[:n]) {
-			return
-		}
-		switch {
-		case rest > 0:
-			rest -= n
-		case errors.Is(err, os.ErrDeadlineExceeded): // finish: the program has ended
-			if rest = waiting(r); r.SetReadDeadline(time.Time{}) != nil {
-				return
+		if _, err := unix.Poll(fds, timeout); err != nil {
+			if !errors.Is(err, unix.EINTR) { // the kernel is short of memory
+				time.Sleep(time.Millisecond)
 			}
 			continue
 		}
-		if err != nil {
-			return
+		for i := range o.streams {
+			if fds[i+1].Revents != 0 {
+				o.read(&o.streams[i], len(buffer{}))
+			}
+		}
+		if fds[0].Revents != 0 {
+			status, usage = g.wait()
+			running, timeout = false, 5 // milliseconds between two looks at the rest of the group
 		}
 	}
+	for i := range o.streams {
+		o.drain(&o.streams[i])
+	}
+	return status, usage
 }
 
-// waiting returns how many bytes are in a pipe.
-func waiting(r *os.File) int {
-	n := 0
-	if conn, err := r.SyscallConn(); err == nil {
-		_ = conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), fionread) })
-		if err != nil {
-			return 0
+// drain hands on what is in the pipe now.
+func (o *output) drain(s *stream) {
+	if s.fd < 0 {
+		return
+	}
+	rest, err := unix.IoctlGetInt(s.fd, fionread)
+	for err == nil && rest > 0 && s.fd >= 0 {
+		rest -= o.read(s, rest)
+	}
+	s.close()
+}
+
+// read takes up to limit bytes from a pipe that has some, or is at its end.
+func (o *output) read(s *stream, limit int) int {
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	n, err := unix.Read(s.fd, buf[:min(limit, len(buf))])
+	switch {
+	case errors.Is(err, unix.EINTR):
+		return 0
+	case n <= 0:
+		s.close()
+		return 0
+	}
+	if s.tail != nil {
+		s.tail.write(buf[:n])
+	}
+	if s.w != nil {
+		if _, err := s.w.Write(buf[:n]); err != nil {
+			if o.err == nil {
+				o.err = err
+			}
+			s.close()
 		}
 	}
 	return n
 }
 
-func (o *output) write(w io.Writer, p []byte) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if _, err := w.Write(p); err != nil {
-		if o.err == nil {
-			o.err = err
-		}
-		return false
-	}
-	return true
-}
-
-func (o *output) started() {
-	for _, f := range o.theirs {
-		f.Close()
-	}
-}
-
-// finish waits, after the program's end, until all it wrote is copied.
-func (o *output) finish() error {
-	for _, f := range o.ours {
-		_ = f.SetReadDeadline(time.Unix(1, 0)) // fails where the copy is done already
-	}
-	o.copying.Wait()
-	return o.err
+// same reports whether two writers are one.
+func same(a, b io.Writer) bool {
+	return a != nil && reflect.ValueOf(a).Comparable() && a == b
 }

@@ -87,6 +87,10 @@ func (s *State) Path(elem ...string) string {
 // EventsPath is the file with the events of a run, one JSON object a line.
 func (s *State) EventsPath(run string) string { return s.Path("runs", run, "events.jsonl") }
 
+// PlanPath is the file with the plan of a run, a task a line; a run that was cut
+// off early has none. It lies beside the events.
+func (s *State) PlanPath(run string) string { return s.Path("runs", run, "plan.json") }
+
 // Runs returns the ids of the recorded runs, oldest first.
 func (s *State) Runs() ([]string, error) {
 	entries, err := os.ReadDir(s.Path("runs"))

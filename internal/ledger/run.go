@@ -23,7 +23,9 @@ type Run struct {
 	ID  string
 	Dir string
 
-	events *os.File
+	file   *os.File
+	events *graph.EventWriter
+	begun  map[string]bool // effects at work
 	errs   []error
 }
 
@@ -42,35 +44,67 @@ func (s *State) NewRun(now time.Time) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin the record of the run: %w", err)
 	}
-	r.events = f
+	r.file, r.events, r.begun = f, graph.NewEventWriter(f), map[string]bool{}
 	return r, nil
 }
 
 // ReportPath is where the run's HTML report belongs.
 func (r *Run) ReportPath() string { return filepath.Join(r.Dir, "report.html") }
 
-// Event records one event. It is on disk before an effect begins, and when one
-// has ended: what may have been done to a host is never forgotten.
+// Event records one event. What is about the work of an effect is on disk before
+// the effect begins, and when it has ended: what may have been done to a host is
+// never forgotten. All else is in the file soon, see graph.EventWriter. The plan
+// is in plan.json alone, which is whole before the event says that it is ready.
 func (r *Run) Event(e graph.Event) {
 	if e.Kind == graph.TaskLog {
 		return // LogTo keeps it
 	}
-	line, err := json.Marshal(e)
-	if err == nil {
-		_, err = r.events.Write(append(line, '\n'))
+	if e.Kind == graph.PlanReady && e.Plan != nil {
+		r.keep(writePlan(filepath.Join(r.Dir, "plan.json"), e.Plan))
+		e.Plan = nil
 	}
-	effect := e.TaskKind == graph.KindEffect && (e.Kind == graph.TaskStarted || e.Kind == graph.TaskFinished && e.Status != graph.StatusSatisfied)
-	if err == nil && (effect || e.Kind == graph.RunFinished) {
-		err = r.events.Sync()
-	}
-	r.keep(err)
-	if e.Kind == graph.PlanReady {
-		plan, err := json.MarshalIndent(e.Plan, "", "  ")
+	r.events.Write(&e)
+	switch {
+	case e.Kind == graph.RunFinished || r.works(&e):
+		err := r.events.Flush()
 		if err == nil {
-			err = renameio.WriteFile(filepath.Join(r.Dir, "plan.json"), append(plan, '\n'), 0o600)
+			err = r.file.Sync()
 		}
 		r.keep(err)
+	case e.Kind == graph.RunStarted: // a record that is cut off early still says what was asked for
+		r.keep(r.events.Flush())
 	}
+}
+
+// works says that an attempt of an effect begins or has ended.
+func (r *Run) works(e *graph.Event) bool {
+	switch {
+	case e.TaskKind != graph.KindEffect:
+		return false
+	case e.Kind == graph.TaskStarted:
+		r.begun[e.Task] = true
+		return true
+	case e.Kind == graph.TaskRetrying || e.Kind == graph.TaskFinished:
+		defer delete(r.begun, e.Task)
+		return r.begun[e.Task]
+	}
+	return false
+}
+
+// writePlan writes the plan, whole or not at all.
+func writePlan(path string, plan *graph.Plan) error {
+	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	if err := plan.WriteLines(f); err != nil {
+		return err
+	}
+	if _, err := f.Write([]byte{'\n'}); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
 }
 
 // LogTo opens the log of one task: "malphas/build" goes to logs/malphas.build.log.
@@ -86,7 +120,10 @@ func (r *Run) keep(err error) {
 }
 
 // Close ends the record and reports the first thing that could not be recorded.
-func (r *Run) Close() error { return errors.Join(append(r.errs, r.events.Close())...) }
+func (r *Run) Close() error {
+	r.keep(r.events.Close())
+	return errors.Join(append(r.errs, r.file.Close())...)
+}
 
 // CutOff names the newest run if its record ends before the run did: roost was
 // killed then, or the machine lost its power.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,11 +46,18 @@ func TestRunIDsSortByTime(t *testing.T) {
 	}
 }
 
+func onePlan() *graph.Plan {
+	return &graph.Plan{Version: graph.PlanVersion, Tasks: []graph.Planned{
+		{Task: "rook/eval", Kind: graph.KindPure, Decision: graph.DecideCached},
+		{Task: "rook/build", Kind: graph.KindPure, Decision: graph.DecideRun, Needs: []string{"rook/eval"}, Expect: 1.5},
+	}}
+}
+
 // events of a small run, as the engine sends them.
 func events() []graph.Event {
 	return []graph.Event{
 		{Kind: graph.RunStarted, Run: &graph.RunInfo{Verb: "update:all"}},
-		{Kind: graph.PlanReady, Plan: &graph.Plan{}},
+		{Kind: graph.PlanReady, Plan: onePlan()},
 		{Kind: graph.TaskStarted, Task: "rook/build", TaskKind: graph.KindPure},
 		{Kind: graph.TaskLog, Task: "rook/build", Text: "a line"},
 		{Kind: graph.TaskFinished, Task: "rook/build", TaskKind: graph.KindPure, Status: graph.StatusRan, Result: json.RawMessage(`{"kind":"run.finished"}`)},
@@ -100,10 +108,91 @@ func TestRecord(t *testing.T) {
 	if got := modes(t, run.Dir); got != ". events.jsonl logs logs/rook.build.log plan.json" {
 		t.Errorf("the record is %s", got)
 	}
-	var plan graph.Plan
-	data, err = os.ReadFile(filepath.Join(run.Dir, "plan.json"))
-	if err != nil || json.Unmarshal(data, &plan) != nil {
-		t.Errorf("plan.json: %v: %s", err, data)
+	plan, err := graph.ReadPlan(s.PlanPath(run.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(onePlan(), plan); diff != "" {
+		t.Errorf("plan.json has another plan (-want +got):\n%s", diff)
+	}
+	if strings.Contains(string(data), "rook/eval") {
+		t.Error("the plan is in the events as well")
+	}
+}
+
+// A record that nobody closes, as of a run that is killed: of effects it lacks
+// nothing, of the rest what is younger than a moment.
+func TestRecordOfAKilledRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t)
+		run, err := s.NewRun(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer run.Close()
+		last := func() string {
+			data, err := os.ReadFile(s.EventsPath(run.ID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var last graph.Event
+			for line := range strings.Lines(string(data)) {
+				if err := json.Unmarshal([]byte(line), &last); err != nil {
+					t.Fatalf("%v: %s", err, line)
+				}
+			}
+			return string(last.Kind) + " " + last.Task
+		}
+		pure, effect := graph.Event{Kind: graph.TaskStarted, Task: "rook/eval", TaskKind: graph.KindPure}, graph.Event{Kind: graph.TaskStarted, Task: "rook/switch", TaskKind: graph.KindEffect}
+		retrying, ended := effect, effect
+		retrying.Kind, ended.Kind, ended.Status = graph.TaskRetrying, graph.TaskFinished, graph.StatusFailed
+		blocked := graph.Event{Kind: graph.TaskFinished, Task: "wren/switch", TaskKind: graph.KindEffect, Status: graph.StatusBlocked}
+		run.Event(graph.Event{Kind: graph.RunStarted, Run: &graph.RunInfo{Verb: "update:all"}})
+		run.Event(pure)
+		for _, step := range []struct {
+			what  string
+			event graph.Event
+			want  string
+		}{
+			{"work without an effect", pure, "run.started "},
+			{"an effect begins", effect, "task.started rook/switch"},
+			{"work meanwhile", pure, "task.started rook/switch"},
+			{"it is tried again", retrying, "task.retrying rook/switch"},
+			{"and begins", effect, "task.started rook/switch"},
+			{"and ends", ended, "task.finished rook/switch"},
+			{"one that never began ends", blocked, "task.finished rook/switch"},
+		} {
+			run.Event(step.event)
+			if got := last(); got != step.want {
+				t.Errorf("%s: the record ends with %q, want %q", step.what, got, step.want)
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if got := last(); got != "task.finished wren/switch" {
+			t.Errorf("a moment later: the record ends with %q", got)
+		}
+	})
+}
+
+// The plan is whole on disk when an event says that it is ready, or no event does.
+func TestRecordWithoutRoomForThePlan(t *testing.T) {
+	s := open(t)
+	run, err := s.NewRun(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.PlanPath(run.ID), 0o700); err != nil { // nothing can take its place
+		t.Fatal(err)
+	}
+	for _, e := range events() {
+		run.Event(e)
+	}
+	if err := run.Close(); err == nil || strings.Count(err.Error(), "record the run in "+run.Dir) != 1 {
+		t.Errorf("want one error that names the folder, got %v", err)
+	}
+	if got := modes(t, run.Dir); got != ". events.jsonl logs plan.json" {
+		t.Errorf("the record is %s: something was left behind", got)
 	}
 }
 
@@ -113,7 +202,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Skip("needs /dev/full")
 	}
-	run := &Run{ID: "r", Dir: t.TempDir(), events: full}
+	run := &Run{ID: "r", Dir: t.TempDir(), file: full, events: graph.NewEventWriter(full), begun: map[string]bool{}}
 	for _, e := range events() {
 		run.Event(e)
 	}

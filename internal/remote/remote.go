@@ -60,10 +60,16 @@ type Conn struct {
 	socket string
 	bad    error         // why this target can never be reached
 	turn   chan struct{} // held by the one who looks for the master, starts or ends it
+	// sessions is held by each command on the shared connection.
+	sessions chan struct{}
 
 	resolve chan struct{} // held by the one who reads or fills address
 	address string
 }
+
+// maxSessions is how many commands share a connection at once. sshd takes 10
+// (MaxSessions), and Nix's own ssh is one of them.
+const maxSessions = 8
 
 // Dial describes a connection; it does no I/O. What is wrong with its
 // arguments is the error of every later call.
@@ -71,7 +77,7 @@ func Dial(t Target, o Options) *Conn {
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 10 * time.Second
 	}
-	c := &Conn{target: t, opts: o, turn: make(chan struct{}, 1), resolve: make(chan struct{}, 1)}
+	c := &Conn{target: t, opts: o, turn: make(chan struct{}, 1), sessions: make(chan struct{}, maxSessions), resolve: make(chan struct{}, 1)}
 	if t.Local {
 		return c
 	}
@@ -139,8 +145,14 @@ func (c *Conn) Run(ctx context.Context, cmd Cmd) error {
 			return err
 		}
 		via = "none"
-	} else if err := c.Connect(ctx); err != nil {
-		return err
+	} else {
+		if err := take(ctx, c.sessions); err != nil {
+			return fmt.Errorf("%s: %w", c.target.Name, err)
+		}
+		defer release(c.sessions)
+		if err := c.Connect(ctx); err != nil {
+			return err
+		}
 	}
 	log, err := os.CreateTemp(c.opts.RuntimeDir, "log-*")
 	if err != nil {

@@ -254,7 +254,7 @@ func TestOneConnection(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 { // none of them finds the connection made
 		wg.Go(func() {
-			out, err := c.Output(t.Context(), "echo", fmt.Sprint(i))
+			out, err := c.Output(t.Context(), "sh", "-c", fmt.Sprintf("sleep 0.2; echo %d", i)) // more at once than sshd allows
 			if err != nil || string(out) != fmt.Sprintln(i) {
 				t.Errorf("%d: got %q, %v", i, out, err)
 			}
@@ -281,7 +281,7 @@ func TestOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 0; len(sshProcesses(t, dir)) > 0; i++ { // the socket goes an instant before the process
-		if i == 100 {
+		if i == 3000 {
 			t.Fatalf("still there: %v", sshProcesses(t, dir))
 		}
 		time.Sleep(10 * time.Millisecond)

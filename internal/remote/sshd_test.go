@@ -81,7 +81,6 @@ PasswordAuthentication no
 PermitRootLogin prohibit-password
 PidFile none
 MaxStartups 100
-MaxSessions 100
 PrintMotd no
 `, port, s.path("host"), s.path("authorized_keys")))
 	path, err := exec.LookPath("sshd")

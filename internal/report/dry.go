@@ -7,8 +7,8 @@ import (
 	"roost/graph"
 )
 
-// plan writes what a run would do, host by host: no times, so that the same
-// plan is told in the same words.
+// plan writes what a run would do, host by host, and how long that takes by what
+// its tasks took last: so the same plan is told in the same words.
 func (p *page) plan(run *Run) {
 	columns := []column{
 		{title: "HOST", most: p.width / 5},
@@ -36,9 +36,36 @@ func (p *page) plan(run *Run) {
 			said = append(said, Plural(count[sort], "host")+" "+string(sort))
 		}
 	}
-	n := run.Totals()
-	said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
+	if n := run.Totals(); !n.Own {
+		said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
+	}
 	p.wrap("", strings.Join(said, ", "))
+	if run.Plan == nil {
+		return
+	}
+	if said := AtLeast(run.Plan); said != "" {
+		p.wrap("", p.text(said))
+	}
+}
+
+// What AtLeast tells: a time that is worth a word, and so many tasks, the last one
+// among them.
+const (
+	shownSeconds = 0.1
+	shownPath    = 8
+)
+
+// AtLeast says how long a plan takes at least, and along which tasks; nothing if
+// that is not known, or no time at all.
+func AtLeast(plan *graph.Plan) string {
+	path, seconds := plan.CriticalPath()
+	if seconds < shownSeconds {
+		return ""
+	}
+	if more := len(path) - shownPath; more > 1 {
+		path = slices.Replace(path, shownPath-1, len(path)-1, Plural(more, "task")+" more")
+	}
+	return "it takes at least " + Took(seconds) + ": " + Clean(strings.Join(path, ", "))
 }
 
 // The outcomes that a plan alone can foretell.
@@ -54,7 +81,7 @@ var stepVerbs = map[string]string{"eval": "evaluate", "activate": "switch"}
 // forecast says what would happen to the host, and why. What hangs on a result
 // that is not known yet is said to be unknown. Width bounds the versions.
 func (g *Group) forecast(width int) (sort Outcome, would, why string) {
-	if outcome, _ := g.Outcome(); outcome != Updated && outcome != Unchanged {
+	if outcome, _ := g.Outcome(); outcome != Updated && outcome != Done && outcome != Unchanged {
 		return outcome, g.Result(), g.What()
 	}
 	versions := g.Change().Versions(width)

@@ -24,11 +24,12 @@ const (
 	Deferred   Outcome = "deferred"
 	Unfinished Outcome = "unfinished" // the record ends before the host did
 	Updated    Outcome = "updated"
+	Done       Outcome = "done" // of the fleet's own tasks, some ran
 	Unchanged  Outcome = "unchanged"
 )
 
 // outcomes is the order in which they are counted out, the best first.
-var outcomes = []Outcome{Updated, Unchanged, Deferred, Refused, Blocked, Cancelled, Unfinished, Failed}
+var outcomes = []Outcome{Updated, Done, Unchanged, Deferred, Refused, Blocked, Cancelled, Unfinished, Failed}
 
 // gravest are the ends of a task that decide the outcome of its host.
 var gravest = []struct {
@@ -43,8 +44,8 @@ var gravest = []struct {
 }
 
 // Outcome returns how the run ended for the host, and the first task that made
-// it so: one with no cause before its victims. The task is nil for Updated and
-// Unchanged.
+// it so: one with no cause before its victims. The task is nil for Updated, Done
+// and Unchanged.
 func (g *Group) Outcome() (Outcome, *Task) {
 	for _, grave := range gravest {
 		var blame *Task
@@ -64,7 +65,10 @@ func (g *Group) Outcome() (Outcome, *Task) {
 		}
 		updated = updated || t.applied()
 	}
-	if updated {
+	switch {
+	case g.own && len(g.ran()) > 0:
+		return Done, nil
+	case updated:
 		return Updated, nil
 	}
 	return Unchanged, nil
@@ -75,6 +79,17 @@ func (t *Task) isVictim() bool { return t.Cause != "" && t.Cause != t.Name }
 
 // applied says that the task changed the world.
 func (t *Task) applied() bool { return t.Kind == graph.KindEffect && t.Status == graph.StatusRan }
+
+// ran names the steps that worked and changed something: an effect, or a file.
+func (g *Group) ran() []string {
+	var steps []string
+	for _, t := range g.Tasks {
+		if t.Kind != graph.KindObserve && t.Status == graph.StatusRan {
+			steps = append(steps, Clean(t.Step))
+		}
+	}
+	return steps
+}
 
 // Step returns the host's task of this step, or nil.
 func (g *Group) Step(step string) *Task {
@@ -216,6 +231,8 @@ func (g *Group) What() string {
 	outcome, task := g.Outcome()
 	switch outcome {
 	case Updated:
+	case Done:
+		return strings.Join(g.ran(), ", ")
 	case Unchanged:
 		if g.Change().RebootNeeded { // since an earlier run
 			return "reboot needed"

@@ -76,7 +76,7 @@ type htmlHost struct {
 func (r *Run) htmlHosts() []htmlHost {
 	var rows []htmlHost
 	for _, g := range r.Groups {
-		if !g.IsHost() {
+		if !g.IsHost() && !g.own {
 			continue
 		}
 		row := htmlHost{Group: g, Change: g.Change(), What: g.What(), Result: g.Result()}
@@ -108,7 +108,7 @@ const (
 )
 
 var outcomeTone = map[Outcome]tone{
-	Updated: toneGood, Unchanged: toneSame, Failed: toneBad, Refused: toneBad, Blocked: toneBad,
+	Updated: toneGood, Done: toneGood, Unchanged: toneSame, Failed: toneBad, Refused: toneBad, Blocked: toneBad,
 	Cancelled: toneWait, Deferred: toneWait, Unfinished: toneWait,
 	wouldChange: toneGood, notKnown: toneWait, wouldStay: toneSame,
 }

@@ -132,12 +132,14 @@ type Totals struct {
 	FailedEffects int // begun, and not proved
 	Evaluations   int // of hosts; cached ones are not run
 	Builds        int
+	Own           bool // it was a run of the fleet's own tasks
+	Ran           int  // of those, how many ran that are no effects
 	Hosts         map[Outcome]int
 }
 
 // Totals returns what the run did.
 func (r *Run) Totals() Totals {
-	n := Totals{Hosts: map[Outcome]int{}}
+	n := Totals{Hosts: map[Outcome]int{}, Own: r.own()}
 	for _, g := range r.Groups {
 		if g.IsHost() {
 			outcome, _ := g.Outcome()
@@ -149,6 +151,8 @@ func (r *Run) Totals() Totals {
 				n.Effects++
 			case t.Kind == graph.KindEffect && t.Status == graph.StatusFailed && !t.Started.IsZero():
 				n.FailedEffects++
+			case t.Kind == graph.KindPure && t.Status == graph.StatusRan && n.Own:
+				n.Ran++
 			case t.Kind == graph.KindPure && t.Status == graph.StatusRan && t.Step == "eval":
 				n.Evaluations++
 			case t.Kind == graph.KindPure && t.Status == graph.StatusRan && t.Step == "build":

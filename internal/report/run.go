@@ -44,6 +44,8 @@ type Run struct {
 type Group struct {
 	Name  string
 	Tasks []*Task // in the order of the plan
+
+	own bool // of a run of the fleet's own tasks: there is no system to tell of
 }
 
 // IsHost says that the group is a host.
@@ -104,6 +106,9 @@ func New() *Run {
 
 // Task returns a task by its name, or nil.
 func (r *Run) Task(name string) *Task { return r.tasks[name] }
+
+// own says that the run was of the fleet's own tasks, and not an update.
+func (r *Run) own() bool { return r.Info.Verb != "" && r.Info.Verb != "update:all" }
 
 // Tasks returns all tasks, group by group.
 func (r *Run) Tasks() []*Task {
@@ -219,7 +224,7 @@ func (r *Run) task(name string) *Task {
 func (r *Run) place(t *Task) {
 	g := r.groups[t.Group]
 	if g == nil {
-		g = &Group{Name: t.Group}
+		g = &Group{Name: t.Group, own: r.own()}
 		r.groups[t.Group] = g
 		r.Groups = append(r.Groups, g)
 	}

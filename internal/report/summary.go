@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -73,6 +74,7 @@ var (
 
 	outcomeStyle = map[Outcome]lipgloss.Style{
 		Updated:    lipgloss.NewStyle().Foreground(lipgloss.Green),
+		Done:       lipgloss.NewStyle().Foreground(lipgloss.Green),
 		Failed:     lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true),
 		Refused:    lipgloss.NewStyle().Foreground(lipgloss.Red),
 		Blocked:    lipgloss.NewStyle().Foreground(lipgloss.Red),
@@ -187,19 +189,28 @@ func (p *page) hosts(run *Run) {
 		{title: "SECONDS", right: true},
 		{title: "RESULT", most: p.width * 3 / 10},
 	}
+	const versions = 1
+	if run.own() {
+		columns[2].title = "WHAT RAN"
+		columns = slices.Delete(columns, versions, versions+1)
+	}
 	hosts, hidden := run.hosts()
 	var rows [][]string
 	var result []Outcome
 	for _, g := range hosts {
 		outcome, _ := g.Outcome()
 		result = append(result, outcome)
-		rows = append(rows, []string{
+		row := []string{
 			p.text(Clean(g.Name)),
-			p.text(g.Change().Versions(columns[1].most)),
+			p.text(g.Change().Versions(columns[versions].most)),
 			p.text(g.What()),
 			fmt.Sprintf("%.1f", g.Seconds()),
 			p.text(g.Result()),
-		})
+		}
+		if run.own() {
+			row = slices.Delete(row, versions, versions+1)
+		}
+		rows = append(rows, row)
 	}
 	if len(rows) > 0 {
 		p.table(columns, rows, func(row, col int, cell string) string {
@@ -222,7 +233,7 @@ func (p *page) hosts(run *Run) {
 // left out because there are too many.
 func (r *Run) hosts() (shown []*Group, hidden int) {
 	for _, g := range r.Groups {
-		if g.IsHost() {
+		if g.IsHost() || g.own {
 			shown = append(shown, g)
 		}
 	}
@@ -232,7 +243,7 @@ func (r *Run) hosts() (shown []*Group, hidden int) {
 	all := shown
 	shown = nil
 	for _, g := range all {
-		if outcome, _ := g.Outcome(); outcome != Unchanged || g.What() != "" {
+		if outcome, _ := g.Outcome(); outcome != Unchanged || g.What() != "" || !g.IsHost() {
 			shown = append(shown, g)
 		}
 	}
@@ -252,10 +263,11 @@ func (n Totals) String() string {
 
 // Work says how much was done: "2 effects applied, 1 evaluation run, ...".
 func (n Totals) Work() string {
-	said := []string{
-		Plural(n.Effects, "effect") + " applied",
-		Plural(n.Evaluations, "evaluation") + " run",
-		Plural(n.Builds, "build") + " run",
+	said := []string{Plural(n.Effects, "effect") + " applied"}
+	if n.Own {
+		said = []string{Plural(n.Ran, "task") + " run", said[0]}
+	} else {
+		said = append(said, Plural(n.Evaluations, "evaluation")+" run", Plural(n.Builds, "build")+" run")
 	}
 	if n.FailedEffects > 0 {
 		said = append(said, Plural(n.FailedEffects, "effect")+" failed")

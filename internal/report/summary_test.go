@@ -45,6 +45,7 @@ func TestSummary(t *testing.T) {
 		{"dry-80.txt", dry(), Options{Width: 80}},
 		{"dry-120.txt", dry(), Options{Width: 120}},
 		{"many.txt", many(100), Options{}},
+		{"own.txt", own(), Options{}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			var out strings.Builder

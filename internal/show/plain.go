@@ -76,13 +76,15 @@ func (p *plain) plan(e graph.Event) {
 		}
 	}
 	p.line(e, "plan: "+strings.Join(counts, ", "))
-	var listed graph.Plan
+	var listed, open graph.Plan // what is told, and what is still to do
 	left := 0
 	for _, t := range e.Plan.Tasks {
 		matters := t.Decision == graph.DecideRun || t.Decision == graph.DecideUnknown
 		if ended := p.run.Task(t.Task); ended != nil && ended.Status != "" {
 			matters = false // its own line has said so
+			t.Expect = 0
 		}
+		open.Tasks = append(open.Tasks, t)
 		switch {
 		case !matters && !p.verbose:
 		case len(listed.Tasks) == planLines && !p.verbose:
@@ -101,6 +103,9 @@ func (p *plain) plan(e graph.Event) {
 	}
 	if left > 0 {
 		p.line(e, fmt.Sprintf("  and %d more", left))
+	}
+	if said := report.AtLeast(&open); said != "" {
+		p.line(e, said)
 	}
 }
 

@@ -86,6 +86,27 @@ func TestPlainSaysWhatBecameKnown(t *testing.T) {
 	}
 }
 
+// A plan says how long the rest takes: what ended before it was ready is over.
+func TestPlainSaysHowLongThePlanTakes(t *testing.T) {
+	var out bytes.Buffer
+	watcher := Plain(&out, Options{})
+	watcher.Event(graph.Event{Kind: graph.TaskFinished, Task: "a/eval", Status: graph.StatusCached})
+	watcher.Event(graph.Event{Kind: graph.PlanReady, Plan: &graph.Plan{Tasks: []graph.Planned{
+		{Task: "a/eval", Decision: graph.DecideRun, Expect: 40},
+		{Task: "a/build", Decision: graph.DecideRun, Reason: "a.nix changed", Needs: []string{"a/eval"}, Expect: 2},
+		{Task: "a/copy", Decision: graph.DecideUnknown, Needs: []string{"a/build"}, Expect: 1.25},
+	}}})
+	want := `plan: 2 run, 1 unknown
+  a
+    build  run        a.nix changed (about 2.0 s)
+    copy   unknown    (about 1.2 s)
+it takes at least 3.2 s: a/build, a/copy
+`
+	if got := out.String(); !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func TestJSONIsTheEventsAndNothingElse(t *testing.T) {
 	events, want := record(t, "every")
 	var out bytes.Buffer
@@ -115,15 +136,21 @@ func (f *fullDisk) Write(p []byte) (int, error) {
 
 func TestWriteErrorsAreKept(t *testing.T) {
 	events, _ := record(t, "every")
-	for name, make := range map[string]func(*fullDisk) Watcher{
-		"json":  func(f *fullDisk) Watcher { return JSON(f) },
-		"plain": func(f *fullDisk) Watcher { return Plain(f, Options{}) },
+	for _, c := range []struct {
+		name  string
+		make  func(*fullDisk) Watcher
+		times int // JSON gathers what is little
+	}{
+		{"json", func(f *fullDisk) Watcher { return JSON(f) }, 200},
+		{"plain", func(f *fullDisk) Watcher { return Plain(f, Options{}) }, 1},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			disk := &fullDisk{room: 3}
-			watcher := make(disk)
-			for _, e := range events {
-				watcher.Event(e)
+			watcher := c.make(disk)
+			for range c.times {
+				for _, e := range events {
+					watcher.Event(e)
+				}
 			}
 			if err := watcher.Close(); !errors.Is(err, errFull) {
 				t.Errorf("Close: %v, want %v", err, errFull)

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -63,24 +62,26 @@ const (
 // Write writes the trace of the run whose events are in a file, as one JSON
 // object on one line. Equal records give equal traces.
 func Write(w io.Writer, path string) error {
-	run, err := report.Load(path)
+	run, times := report.New(), &times{planned: -1, open: map[string]*slice{}, told: map[string]bool{}}
+	err := report.Events(path, func(e graph.Event) error {
+		run.Add(e)
+		times.add(e, run)
+		return nil
+	}, func() { run.Torn++ })
 	if err != nil {
 		return err
 	}
-	times, err := read(path, run)
-	if err != nil {
-		return err
-	}
+	times.end(run)
 	events := slices.Concat(times.ofRun(run), place(times.slices, run))
 	for _, s := range times.slices {
 		events = append(events, s.event())
 	}
 	events = append(events, arrows(times.slices, run)...)
-	return json.NewEncoder(w).Encode(map[string]any{
-		"displayTimeUnit": "ms",
-		"otherData":       map[string]any{"run": run.Info.ID, "verb": run.Info.Verb, "args": append([]string{}, run.Info.Args...)},
-		"traceEvents":     events,
-	})
+	about := map[string]any{"run": run.Info.ID, "verb": run.Info.Verb, "args": append([]string{}, run.Info.Args...)}
+	if run.Torn > 0 {
+		about["torn"] = run.Torn // lines at the end of the record which could not be read
+	}
+	return json.NewEncoder(w).Encode(map[string]any{"displayTimeUnit": "ms", "otherData": about, "traceEvents": events})
 }
 
 // times are what report.Run does not keep: when the plan was ready, and each
@@ -88,58 +89,53 @@ func Write(w io.Writer, path string) error {
 type times struct {
 	planned int64 // -1: never
 	slices  []*slice
+
+	open map[string]*slice // attempts that have not ended
+	told map[string]bool   // tasks that have
 }
 
-// read reads the events again. report.Load has read them already, so what is
-// no event can only be the torn end.
-func read(path string, run *report.Run) (*times, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the events of a run: %w", err)
-	}
-	defer f.Close()
+// add takes an event that the run has taken already.
+func (t *times) add(e graph.Event, run *report.Run) {
 	since := func(at time.Time) int64 { return max(at.Sub(run.Started).Microseconds(), 0) }
-	t := &times{planned: -1}
-	open, told := map[string]*slice{}, map[string]bool{}
-	for events := json.NewDecoder(f); ; {
-		var e graph.Event
-		if events.Decode(&e) != nil {
-			break
-		}
-		now := since(e.Time)
-		switch e.Kind {
-		case graph.PlanReady:
-			t.planned = now
-		case graph.TaskStarted:
-			if s := open[e.Task]; s != nil { // the event between the attempts is missing
-				s.to, s.status = max(now, s.from), retried
-			}
-			open[e.Task] = &slice{task: run.Task(e.Task), from: now, attempt: max(e.Attempt, 1)}
-			t.slices = append(t.slices, open[e.Task])
-		case graph.TaskRetrying:
-			if s := open[e.Task]; s != nil {
-				s.to, s.status, s.error = max(now, s.from), retried, e.Error
-				delete(open, e.Task)
-			}
-		case graph.TaskFinished:
-			s := open[e.Task]
-			if s == nil && !told[e.Task] {
-				length := int64(max(e.Seconds, 0) * 1e6)
-				s = &slice{task: run.Task(e.Task), from: max(now-length, 0), instant: length == 0}
-				t.slices = append(t.slices, s)
-			}
-			if s != nil { // else it is told again, with a graver cause
-				s.to = max(now, s.from)
-				delete(open, e.Task)
-			}
-			told[e.Task] = true
-		}
+	now, s := since(e.Time), t.open[e.Task]
+	if e.Kind == graph.PlanReady {
+		t.planned = now
 	}
-	for _, s := range open {
+	task := run.Task(e.Task)
+	if task == nil {
+		return // it is about no task
+	}
+	switch e.Kind {
+	case graph.TaskStarted:
+		if s != nil { // the event between the attempts is missing
+			s.to, s.status = max(now, s.from), retried
+		}
+		t.open[e.Task] = &slice{task: task, from: now, attempt: max(e.Attempt, 1)}
+		t.slices = append(t.slices, t.open[e.Task])
+	case graph.TaskRetrying:
+		if s != nil {
+			s.to, s.status, s.error = max(now, s.from), retried, e.Error
+			delete(t.open, e.Task)
+		}
+	case graph.TaskFinished:
+		if s == nil && !t.told[e.Task] {
+			length := int64(max(e.Seconds, 0) * 1e6)
+			s = &slice{task: task, from: max(now-length, 0), instant: length == 0}
+			t.slices = append(t.slices, s)
+		}
+		if s != nil { // else it is told again, with a graver cause
+			s.to = max(now, s.from)
+			delete(t.open, e.Task)
+		}
+		t.told[e.Task] = true
+	}
+}
+
+// end ends what is at work when the record ends.
+func (t *times) end(run *report.Run) {
+	for _, s := range t.open {
 		s.to, s.status = max(int64(run.Seconds*1e6), s.from), notEnded
 	}
-	t.slices = slices.DeleteFunc(t.slices, func(s *slice) bool { return s.task == nil }) // an event without a name
-	return t, nil
 }
 
 // ofRun are the events of the run as a whole.

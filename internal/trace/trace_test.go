@@ -108,7 +108,10 @@ func TestCutOff(t *testing.T) {
 		{Kind: graph.TaskStarted, Time: at(3.5), Task: "m/build", TaskKind: graph.KindPure, Attempt: 1},
 		{Kind: graph.TaskFinished, Time: at(4), Task: "m/copy", Status: graph.StatusRan, Seconds: 1},
 	}, `{"v":1,"seq":7,"time":"2026-`)
-	_, events := write(t, path)
+	text, events := write(t, path)
+	if !bytes.Contains(text, []byte(`"torn":1`)) {
+		t.Error("the trace does not say that the record is torn")
+	}
 	type worked struct {
 		Name          string
 		Time, Dur     int64

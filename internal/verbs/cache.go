@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"time"
 
 	"roost/graph"
-	"roost/hosts"
+	"roost/internal/nearest"
 )
 
 // tokenVariable has no flag: what a command line holds, every user of the
@@ -56,9 +57,7 @@ func openCache(o Options) (*fleetCache, error) {
 	}
 	f := &fleetCache{Cache: cache, plan: &graph.Plan{}}
 	for _, id := range slices.Backward(ids) { // a run that was cut off early has no plan
-		plan := &graph.Plan{}
-		data, err := os.ReadFile(state.Path("runs", id, "plan.json"))
-		if err == nil && json.Unmarshal(data, plan) == nil && plan.Version == graph.PlanVersion {
+		if plan, err := graph.ReadPlan(state.PlanPath(id)); err == nil {
 			f.run, f.plan = id, plan
 			break
 		}
@@ -172,7 +171,7 @@ func CacheExplain(o Options, task string) error {
 	last, ok := f.Recorded(task)
 	switch {
 	case !ok:
-		return exit(CodeUsage, fmt.Errorf("no success of %q is recorded; %s", task, hosts.Nearest(task, "tasks", f.Tasks())))
+		return exit(CodeUsage, fmt.Errorf("no success of %q is recorded; %s", task, nearest.Hint(task, "tasks", f.Tasks())))
 	case last.Key == "":
 		return exit(CodeUsage, fmt.Errorf("%s reads or changes the world: it has no key and is never cached\n  What it did last: roost why %s", task, task))
 	}
@@ -211,6 +210,21 @@ type CachePrune struct {
 	All       bool // also what the last run used
 }
 
+// What CachePrune holds where nobody says otherwise.
+const (
+	PruneAge  = "30d"
+	PruneSize = "1GiB"
+)
+
+// ParsePrune reads what a door without types was given; empty: the defaults.
+func ParsePrune(age, size string) (p CachePrune, err error) {
+	err = errors.Join(p.OlderThan.UnmarshalText([]byte(cmp.Or(age, PruneAge))), p.MaxSize.UnmarshalText([]byte(cmp.Or(size, PruneSize))))
+	if err != nil {
+		return p, exit(CodeUsage, err)
+	}
+	return p, nil
+}
+
 // PruneCache removes results, the least recently used first, and says which.
 func PruneCache(o Options, p CachePrune) error {
 	o.fill()
@@ -235,18 +249,14 @@ func PruneCache(o Options, p CachePrune) error {
 		}
 		all := []gone{}
 		for _, k := range removed {
-			all = append(all, gone(k))
+			all = append(all, gone{k.Task, k.Key, k.Bytes, k.Used})
 		}
 		return errors.Join(err, json.NewEncoder(o.Stdout).Encode(map[string]any{
 			"dry_run": o.DryRun, "removed": all, "left": len(left), "left_bytes": bytesOf(left),
 		}))
 	}
 	for _, k := range removed {
-		task := k.Task
-		if task == "" {
-			task = "(damaged)"
-		}
-		fmt.Fprintf(o.Stdout, "%s  %s  last of use %s  %s\n", k.Key[:12], task, k.Used.Format(time.DateOnly), Size(k.Bytes))
+		fmt.Fprintf(o.Stdout, "%s  %s  last of use %s  %s\n", k.Key[:12], k.Task, k.Used.Format(time.DateOnly), Size(k.Bytes))
 	}
 	verb := "Removed"
 	if o.DryRun {

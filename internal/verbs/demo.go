@@ -151,7 +151,7 @@ func (d *demo) run() error {
 	d.title("The plan, before anything runs", "ROOST_DRY_RUN=1 mage update:all")
 	dry := d.o
 	dry.DryRun = true
-	if err := UpdateAll(d.ctx, d.signals, dry); err != nil {
+	if err := Do(d.ctx, d.signals, dry, UpdateAll); err != nil {
 		return err
 	}
 	if err := d.update("The first update of all hosts", "first", CodeOK); err != nil {
@@ -186,7 +186,7 @@ func (d *demo) update(what, name string, want int) error {
 		return exit(d.signals.Code(), nil)
 	}
 	d.title(what, "mage update:all")
-	err := UpdateAll(d.ctx, d.signals, d.o)
+	err := Do(d.ctx, d.signals, d.o, UpdateAll)
 	if d.ctx.Err() != nil {
 		return exit(d.signals.Code(), nil)
 	}

@@ -1,16 +1,17 @@
 package verbs
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"roost/graph"
 	"roost/hosts"
 	"roost/internal/ledger"
-	"roost/internal/nix"
 	"roost/internal/remote"
 	"roost/internal/report"
-	"roost/tasks/system"
 )
 
 // GraphOptions say what Graph draws, and how.
@@ -19,14 +20,18 @@ type GraphOptions struct {
 	Focus  string // a task: draw it, what it needs and what needs it; empty: everything
 }
 
-// Graph draws the tasks of update:all for the selected hosts, in the state of
-// the newest run. It declares them only: no file of a module is read, no
-// program is started, no host is asked.
-func Graph(o Options, d GraphOptions) error {
+var graphFormats = map[string]func(*graph.Shape, io.Writer, graph.Paint) error{
+	"dot": (*graph.Shape).WriteDOT, "mermaid": (*graph.Shape).WriteMermaid, "json": (*graph.Shape).WriteJSON, "svg": (*graph.Shape).WriteSVG,
+}
+
+// GraphFormats are the formats of Graph, sorted.
+func GraphFormats() []string { return slices.Sorted(maps.Keys(graphFormats)) }
+
+// Graph draws the tasks of a verb for the selected hosts, in the state of the
+// newest run. It declares them only: no file of a module is read, no program is
+// started, no host is asked.
+func Graph(ctx context.Context, o Options, v Verb, d GraphOptions) error {
 	o.fill()
-	write := map[string]func(*graph.Shape, io.Writer, graph.Paint) error{
-		"dot": (*graph.Shape).WriteDOT, "mermaid": (*graph.Shape).WriteMermaid, "json": (*graph.Shape).WriteJSON, "svg": (*graph.Shape).WriteSVG,
-	}
 	switch {
 	case d.Format == "" && o.JSON:
 		d.Format = "json"
@@ -34,16 +39,16 @@ func Graph(o Options, d GraphOptions) error {
 		d.Format = "dot"
 	case d.Format != "json" && o.JSON:
 		return exit(CodeUsage, fmt.Errorf("--json and --format %s: want one of them", d.Format))
-	case write[d.Format] == nil:
+	case graphFormats[d.Format] == nil:
 		return exit(CodeUsage, fmt.Errorf("--format %s: want dot, mermaid, json or svg", d.Format))
 	}
 	fleet, selected, err := load(o)
 	if err != nil {
 		return err
 	}
-	shape, err := declared(fleet, selected).Shape()
+	shape, err := declared(ctx, v, fleet, selected, o.Args)
 	if err != nil {
-		return exit(CodeFailed, err)
+		return err
 	}
 	if d.Focus != "" {
 		part, ok := shape.Focus(d.Focus)
@@ -60,22 +65,25 @@ func Graph(o Options, d GraphOptions) error {
 	if err != nil {
 		fmt.Fprintf(o.Stderr, "Drawn without the state of the last run: %v\n", err)
 	}
-	return write[d.Format](shape, o.Stdout, paint)
+	return graphFormats[d.Format](shape, o.Stdout, paint)
 }
 
-// declared is the graph of update:all, good for its shape alone.
-func declared(fleet *hosts.Fleet, selected []*hosts.Host) *graph.Graph {
-	control := &system.Controller{
-		Tree: &system.Tree{Dir: fleet.Dir}, Nix: &nix.Nix{},
-		Connect: func(h *hosts.Host) *remote.Conn {
-			return remote.Dial(remote.Target{Name: h.Name, Address: h.SSH.Address}, remote.Options{})
-		},
+// declared is the shape of a verb's graph, of which nothing will run.
+func declared(ctx context.Context, v Verb, fleet *hosts.Fleet, selected []*hosts.Host, args []string) (*graph.Shape, error) {
+	work := &Work{Graph: graph.New(), Fleet: fleet, Selected: selected, Args: args, DrawOnly: true, Connect: unconnected}
+	if err := declare(ctx, v, work); err != nil {
+		return nil, err
 	}
-	g := graph.New()
-	for _, host := range selected {
-		control.Declare(g, host)
+	shape, err := work.Graph.Shape()
+	if err != nil {
+		return nil, exit(CodeFailed, err)
 	}
-	return g
+	return shape, nil
+}
+
+// unconnected is a connection that nobody will use.
+func unconnected(h *hosts.Host) *remote.Conn {
+	return remote.Dial(remote.Target{Name: h.Name, Address: h.SSH.Address}, remote.Options{})
 }
 
 // lastPaint is the state of the tasks in the newest recorded run; the zero

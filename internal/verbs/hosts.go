@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"roost/hosts"
+	"roost/tasks/own"
 )
 
 // Hosts lists the selected hosts, from their host.toml alone.
@@ -37,29 +38,13 @@ func Hosts(o Options) error {
 	return w.Flush()
 }
 
-// Schema prints the JSON Schema of host.toml.
-func Schema(o Options) error {
+// Schema prints the JSON Schema of a file: host.toml or tasks.toml.
+func Schema(o Options, file string) error {
 	o.fill()
-	_, err := o.Stdout.Write(hosts.Schema())
+	schema := hosts.Schema()
+	if file == own.FileName {
+		schema = own.Schema()
+	}
+	_, err := o.Stdout.Write(schema)
 	return err
-}
-
-// SelectorWords are what a selector may begin with, for completion: no error is
-// told there.
-func SelectorWords(dir string) []string {
-	fleet, _, err := load(Options{Fleet: dir})
-	if err != nil {
-		return nil
-	}
-	words := fleet.Names()
-	seen := map[string]bool{}
-	for _, h := range fleet.Hosts {
-		for _, tag := range append([]string{string(h.Role)}, h.Tags...) {
-			if !seen[tag] {
-				seen[tag] = true
-				words = append(words, "@"+tag)
-			}
-		}
-	}
-	return words
 }

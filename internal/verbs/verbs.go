@@ -3,7 +3,7 @@
 //
 //	ctx, signals := verbs.NotifySignals(context.Background(), false)
 //	defer signals.Stop()
-//	err := verbs.UpdateAll(ctx, signals, verbs.Options{On: "@canary", DryRun: true})
+//	err := verbs.Do(ctx, signals, verbs.Options{On: "@canary", DryRun: true}, verbs.UpdateAll)
 //	os.Exit(verbs.Code(err))
 package verbs
 
@@ -24,8 +24,9 @@ import (
 // Options are the flags that verbs share. FromEnv fills them for a door that
 // has no flags.
 type Options struct {
-	Fleet   string // the fleet folder; empty: $PWD or the nearest folder above it that is one
-	On      string // selector; empty: every host
+	Fleet   string   // the fleet folder; empty: $PWD or the nearest folder above it that is one
+	On      string   // selector; empty: every host
+	Args    []string // what follows the verb: tasks of run
 	DryRun  bool
 	Jobs    int // tasks at work at once; 0: the engine's default
 	JSON    bool
@@ -35,18 +36,24 @@ type Options struct {
 	// MaxFailures stops a run when so many tasks have failed; 0: never, 1: at the first.
 	MaxFailures int
 
+	Version string // of the roost at work, for what it writes; empty: not known
+
 	CacheURL      string // of a cache shared with other machines; empty: none
 	CacheReadOnly bool   // take results from it, send none
 
 	Stdout, Stderr *os.File // nil: the process's own
 }
 
-// FromEnv reads the options from ROOST_FLEET, ROOST_ON, ROOST_DRY_RUN,
+// FromEnv reads the options from ROOST_FLEET, ROOST_ON, ROOST_TASKS (separated by
+// spaces), ROOST_DRY_RUN,
 // ROOST_JOBS, ROOST_MAX_FAILURES, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE,
 // ROOST_CACHE_URL, ROOST_CACHE_READ_ONLY and ROOST_VERBOSE. An empty variable is
 // as good as none.
 func FromEnv() (Options, error) {
 	o := Options{Fleet: os.Getenv("ROOST_FLEET"), On: os.Getenv("ROOST_ON")}
+	if tasks := strings.Fields(os.Getenv("ROOST_TASKS")); len(tasks) > 0 {
+		o.Args = tasks
+	}
 	var errs []error
 	flag := func(name string) bool {
 		switch text := os.Getenv(name); strings.ToLower(text) { // the words that kong takes
@@ -106,7 +113,7 @@ type Exit struct {
 
 func (e *Exit) Error() string {
 	if e.Err == nil {
-		return fmt.Sprintf("exit code %d", e.Code)
+		return fmt.Sprintf("it did not end well, as told above (exit code %d)", e.Code)
 	}
 	return e.Err.Error()
 }
@@ -115,6 +122,9 @@ func (e *Exit) Unwrap() error { return e.Err }
 
 // ExitCode is what kong asks an error for.
 func (e *Exit) ExitCode() int { return e.Code }
+
+// ExitStatus is what mage asks an error for.
+func (e *Exit) ExitStatus() int { return e.Code }
 
 func exit(code int, err error) error { return &Exit{code, err} }
 

@@ -7,20 +7,18 @@ import (
 	"strings"
 
 	"roost/graph"
-	"roost/hosts"
+	"roost/internal/ledger"
+	"roost/internal/nearest"
 	"roost/internal/report"
 )
 
 // Why says why a task of the last run, or of a saved plan, was decided as it
-// was: which input differs, what its check found, which task is to blame.
+// was: which input differs, what its check found, which task is to blame. It
+// reads of the record, or the plan, what is about these tasks alone.
 func Why(o Options, task, planFile string) error {
 	o.fill()
 	if planFile != "" {
-		saved, err := readPlan(planFile)
-		if err != nil {
-			return exit(CodeUsage, err)
-		}
-		return whyPlanned(o.Stdout, saved.Plan, task)
+		return whyPlanned(o.Stdout, planFile, task)
 	}
 	state, err := openState(o)
 	if err != nil {
@@ -34,53 +32,57 @@ func Why(o Options, task, planFile string) error {
 		return exit(CodeUsage, fmt.Errorf("no run of this fleet is recorded; `roost plan update:all -o FILE`, then `roost why %s --plan FILE`", task))
 	}
 	id := ids[len(ids)-1]
-	run, err := report.Load(state.EventsPath(id))
+	record, err := report.OpenRecord(state.EventsPath(id))
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
-	t := run.Task(task)
-	if t == nil {
-		return exit(CodeUsage, unknownTask(task, "run "+id, taskNames(run)))
+	defer record.Close()
+	var b strings.Builder
+	fmt.Fprintf(&b, "In run %s:\n", id)
+	y := why{
+		w: &b, find: record.Find, users: record.Users,
+		explain: func(task string) (graph.Explanation, bool, error) { return explainCached(state, task) },
 	}
-	cache, err := graph.OpenCache(state.Path("cache"))
+	known, err := y.tell(task)
 	if err != nil {
 		return exit(CodeFailed, err)
 	}
-	fmt.Fprintf(o.Stdout, "In run %s:\n", id)
-	why{o.Stdout, run, cache}.tell(t)
-	return nil
+	if !known {
+		return exit(CodeUsage, unknownTask(task, "run "+id, record.Names()))
+	}
+	_, err = io.WriteString(o.Stdout, b.String())
+	return err
 }
 
-func taskNames(run *report.Run) []string {
-	var names []string
-	for _, t := range run.Tasks() {
-		names = append(names, t.Name)
+// explainCached says what the last result of a task depended on. The cache is not
+// opened before it is asked.
+func explainCached(state *ledger.State, task string) (graph.Explanation, bool, error) {
+	cache, err := graph.OpenCache(state.Path("cache"))
+	if err != nil {
+		return graph.Explanation{}, false, err
 	}
-	return names
+	e, ok := cache.Explain(task)
+	return e, ok, nil
 }
 
 func unknownTask(task, where string, known []string) error {
-	return fmt.Errorf("no task %q in %s; %s", task, where, hosts.Nearest(task, "tasks", known))
+	return fmt.Errorf("no task %q in %s; %s", task, where, nearest.Hint(task, "tasks", known))
 }
 
-// whyPlanned tells of one task of a plan, and of what it waits for.
-func whyPlanned(w io.Writer, plan *graph.Plan, task string) error {
-	var names []string
-	for _, t := range plan.Tasks {
-		names = append(names, t.Task)
-		if t.Task != task {
-			continue
-		}
-		fmt.Fprintf(w, "%s: %s\n", t.Task, said(string(t.Decision), t.Reason))
-		if t.Cause != "" && !strings.Contains(t.Reason, t.Cause) {
-			fmt.Fprintf(w, "  because of %s\n", t.Cause)
-		}
-		if len(t.Needs) > 0 {
-			fmt.Fprintf(w, "  it needs %s\n", strings.Join(t.Needs, ", "))
-		}
-		return nil
+// whyPlanned tells of one task of a saved plan, and of what it waits for.
+func whyPlanned(w io.Writer, path, task string) error {
+	t, err := findSaved(path, task)
+	if err != nil {
+		return exit(CodeUsage, err)
 	}
-	return exit(CodeUsage, unknownTask(task, "the plan", names))
+	fmt.Fprintf(w, "%s: %s\n", t.Task, said(string(t.Decision), t.Reason))
+	if t.Cause != "" && !strings.Contains(t.Reason, t.Cause) {
+		fmt.Fprintf(w, "  because of %s\n", t.Cause)
+	}
+	if len(t.Needs) > 0 {
+		fmt.Fprintf(w, "  it needs %s\n", strings.Join(t.Needs, ", "))
+	}
+	return nil
 }
 
 func said(what, reason string) string {
@@ -90,27 +92,45 @@ func said(what, reason string) string {
 	return what + ", because " + reason
 }
 
+// why tells of tasks of one recorded run.
 type why struct {
-	w     io.Writer
-	run   *report.Run
-	cache *graph.Cache
+	w       io.Writer
+	find    func(tasks ...string) (*report.Run, error)
+	users   func(task string) ([]string, error) // who needs it
+	explain func(task string) (graph.Explanation, bool, error)
+	told    []string
 }
 
-// tell tells of a task, and then of the task that is to blame for it.
-func (y why) tell(t *report.Task) {
+// tell tells of a task, and then of the task that is to blame for it. It says
+// whether the record knows the task.
+func (y *why) tell(task string) (known bool, err error) {
+	run, err := y.find(task)
+	if err != nil {
+		return false, err
+	}
+	t := run.Task(task)
+	if t == nil {
+		return false, nil
+	}
+	y.told = append(y.told, task)
 	fmt.Fprintf(y.w, "%s: %s\n", t.Name, said(ended(t), reason(t)))
 	if t.Error != "" {
 		fmt.Fprintf(y.w, "  %s\n", strings.ReplaceAll(t.Error, "\n", "\n  "))
 	}
 	if t.Kind == graph.KindPure {
-		y.inputs(t)
+		if err := y.inputs(t); err != nil {
+			return true, err
+		}
 	}
 	if t.End() == graph.StatusUnneeded {
-		y.unneeded(t)
+		if err := y.unneeded(t); err != nil {
+			return true, err
+		}
 	}
-	if blame := y.run.Task(t.Cause); blame != nil && blame != t {
-		y.tell(blame)
+	if t.Cause != "" && !slices.Contains(y.told, t.Cause) {
+		_, err = y.tell(t.Cause)
 	}
+	return true, err
 }
 
 func ended(t *report.Task) string {
@@ -134,10 +154,10 @@ func reason(t *report.Task) string {
 }
 
 // inputs names what a pure task depends on, and what of it had changed.
-func (y why) inputs(t *report.Task) {
-	e, ok := y.cache.Explain(t.Name)
-	if !ok {
-		return
+func (y *why) inputs(t *report.Task) error {
+	e, ok, err := y.explain(t.Name)
+	if err != nil || !ok {
+		return err
 	}
 	if t.End() == graph.StatusRan {
 		for _, d := range e.Changed {
@@ -150,6 +170,7 @@ func (y why) inputs(t *report.Task) {
 		more = fmt.Sprintf(" and %d more", len(e.Inputs)-shown)
 	}
 	fmt.Fprintf(y.w, "  it depends on %s%s\n", strings.Join(e.Inputs[:min(shown, len(e.Inputs))], ", "), more)
+	return nil
 }
 
 func orNothing(s string) string {
@@ -160,10 +181,18 @@ func orNothing(s string) string {
 }
 
 // unneeded names who would have asked for the task, and why it did not.
-func (y why) unneeded(t *report.Task) {
-	for _, user := range y.run.Tasks() {
-		if slices.Contains(user.Needs, t.Name) {
-			fmt.Fprintf(y.w, "  %s would: it was %s\n", user.Name, said(ended(user), reason(user)))
-		}
+func (y *why) unneeded(t *report.Task) error {
+	users, err := y.users(t.Name)
+	if err != nil || len(users) == 0 {
+		return err
 	}
+	run, err := y.find(users...)
+	if err != nil {
+		return err
+	}
+	for _, name := range users {
+		user := run.Task(name)
+		fmt.Fprintf(y.w, "  %s would: it was %s\n", user.Name, said(ended(user), reason(user)))
+	}
+	return nil
 }

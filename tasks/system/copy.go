@@ -46,7 +46,7 @@ func (h *target) hasPath(ctx context.Context, out string, before Observed, again
 	if _, no := errors.AsType[*remote.ExitError](err); no {
 		return graph.State[string]{Reason: "the host does not have it"}, nil
 	}
-	return here, sortError(err)
+	return here, remote.ForTask(err)
 }
 
 // sendAgain is what to know and to do when the link broke.

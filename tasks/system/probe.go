@@ -3,15 +3,12 @@ package system
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"roost/graph"
-	"roost/hosts"
 	"roost/internal/remote"
 )
 
@@ -43,12 +40,6 @@ type Switched struct {
 // systemd itself lets no two activations run at once.
 const unit = "nixos-rebuild-switch-to-configuration.service"
 
-// IsLocal says that the host is this machine.
-func IsLocal(h *hosts.Host) bool {
-	name, err := os.Hostname()
-	return err == nil && h.SSH.Address == h.Name && name == h.Name
-}
-
 // probe reads the host, once a run. A host that does not answer is deferred.
 func (h *target) probe(g *graph.Graph) graph.Ref[Observed] {
 	return graph.Observe(g, h.name("probe"), func(*graph.Task) func(context.Context) (Observed, error) {
@@ -72,25 +63,13 @@ func (h *target) observe(ctx context.Context, fresh bool) (Observed, error) {
 	}
 	err := h.conn.Run(ctx, remote.Cmd{Args: args, Stdout: &out, Stderr: graph.Log(ctx), Fresh: fresh})
 	if err != nil {
-		return Observed{}, sortError(err)
+		return Observed{}, remote.ForTask(err)
 	}
 	o, err := parseObserved(out.String())
 	if err != nil {
 		return o, fmt.Errorf("read %s: %w", h.host.Name, err)
 	}
 	return o, h.checkMachine(o)
-}
-
-// sortError tells a host that is away (deferred) from one that must not be
-// trusted (refused).
-func sortError(err error) error {
-	if _, ok := errors.AsType[*remote.UnreachableError](err); ok {
-		return graph.Defer(err)
-	}
-	if _, ok := errors.AsType[*remote.HostKeyError](err); ok {
-		return graph.Refuse(err)
-	}
-	return err
 }
 
 func (h *target) checkMachine(o Observed) error {

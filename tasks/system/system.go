@@ -112,7 +112,7 @@ func (h *target) asRoot(args ...string) []string {
 	return append([]string{"sudo", "-n", "-H", "--"}, args...)
 }
 
-func (h *target) isLocal() bool { return IsLocal(h.host) }
+func (h *target) isLocal() bool { return h.host.IsLocal() }
 
 // journal is what a person types to read what units of the host said last.
 func (h *target) journal(units ...string) string {

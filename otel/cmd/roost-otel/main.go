@@ -2,7 +2,7 @@
 // OTLP/HTTP:
 //
 //	roost update:all --json | roost-otel
-//	roost-otel < runs/ID/events.jsonl
+//	roost-otel runs/ID/events.jsonl
 //
 // It has no flags: where and how it sends is set by OTEL_EXPORTER_OTLP_ENDPOINT
 // and its kin, as for everything else that sends to the collector. It sends when
@@ -34,5 +34,11 @@ func send(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up the exporter: %w", err)
 	}
-	return otel.Export(ctx, os.Stdin, exporter)
+	switch len(os.Args) {
+	case 1:
+		return otel.Export(ctx, os.Stdin, exporter)
+	case 2:
+		return otel.ExportRecord(ctx, os.Args[1], exporter)
+	}
+	return fmt.Errorf("usage: roost-otel [runs/ID/events.jsonl]; without a file it reads events from stdin")
 }
