@@ -31,7 +31,6 @@ type Cache struct {
 	index   *index
 	tail    tail
 	damage  []string
-	opened  int // how often: row numbers hold until it is opened anew
 }
 
 // tail is what the journal has behind what the index was made of.
@@ -78,12 +77,8 @@ func (c *Cache) indexPath() string   { return filepath.Join(c.dir, "index") }
 
 // open opens journal and index as they are now, and reads what the index lacks.
 func (c *Cache) open() (err error) {
-	if c.index != nil {
-		c.index.close()
-	}
-	// The journal stays open for the runs that read from it, until they are gone.
+	// Journal and index stay for the runs that read from them, until they are gone.
 	c.journal, c.index, c.tail = nil, &index{}, tail{keys: map[digest]keyRow{}}
-	c.opened++
 	if c.journal, err = openJournal(c.journalPath(), false); err != nil {
 		return err
 	}
@@ -108,7 +103,6 @@ func (c *Cache) Close() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.journal.close()
-		c.index.close()
 		c.journal, c.index, c.tail = nil, &index{}, tail{keys: map[digest]keyRow{}}
 	}
 }

@@ -371,7 +371,7 @@ func (r *run) found(id int32, c checked) digest {
 	rec := record{line("task", r.name(id), ""), line("found", fmt.Sprint(c.done), c.reason)}
 	for _, e := range r.needs(id) {
 		if e.kind() == uses && r.kind(e.task()) != KindObserve {
-			rec = append(rec, line("input", r.name(e.task()), r.digests[e.task()].String()))
+			rec = append(rec, line("input", r.name(e.task()), r.digestOf(e.task()).String()))
 		}
 	}
 	return rec.key()

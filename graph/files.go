@@ -130,8 +130,11 @@ type contents struct {
 	verify bool // believe no stamp: read everything
 	dirs   []int
 	errs   []error  // of opening a root
-	stamps []uint64 // by file: the sum of the stamp with which content was read; 0 = not to be believed
+	index  *index   // what files were when the cache was opened
+	rows   []int32  // by file: its row there, -1 if it has none; nil: none has
+	stamps []uint64 // read since: the sum of the stamp with which it was; 0 = not to be believed
 	known  []content
+	seen   []bool // by file: it was looked at before anything was decided
 	fresh  []bool // read in this run, so that the cache does not know it yet
 	locks  [64]sync.Mutex
 }
@@ -140,12 +143,48 @@ func openContents(names *fileNames, verify bool) *contents {
 	n := names.paths.len()
 	c := &contents{
 		names: names, verify: verify, dirs: make([]int, len(names.roots)), errs: make([]error, len(names.roots)),
-		stamps: make([]uint64, n), known: make([]content, n), fresh: make([]bool, n),
+		stamps: make([]uint64, n), known: make([]content, n), fresh: make([]bool, n), seen: make([]bool, n),
 	}
 	for i, root := range names.roots {
 		c.dirs[i], c.errs[i] = unix.Open(root, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
 	}
 	return c
+}
+
+// learn takes in what a cache knows of the files.
+func (c *contents) learn(cache *Cache) {
+	cache.mu.RLock()
+	defer cache.mu.RUnlock()
+	c.index, c.rows = cache.index, make([]int32, len(c.known))
+	find := cache.fileFinder(c.names)
+	for id := range c.rows {
+		at, ok := find(int32(id))
+		switch {
+		case !ok:
+			c.rows[id] = -1
+		case at < 0:
+			row := cache.fileAt(at)
+			c.known[id], c.stamps[id], c.rows[id] = row.content, row.stamp, -1
+		default:
+			c.rows[id] = at
+		}
+	}
+}
+
+// last is what is known of a file without a look.
+func (c *contents) last(id int32) (stamp uint64, is contentKind) {
+	if c.known[id].kind == notLooked && c.rows != nil && c.rows[id] >= 0 {
+		return c.index.stamps[c.rows[id]], c.index.kinds[c.rows[id]]
+	}
+	return c.stamps[id], c.known[id].kind
+}
+
+// is is what a file was found to be.
+func (c *contents) is(id int32) content {
+	if c.known[id].kind == notLooked && c.rows != nil && c.rows[id] >= 0 {
+		return content{c.index.kinds[c.rows[id]], c.index.contents[c.rows[id]]}
+	}
+	return c.known[id]
 }
 
 func (c *contents) close() {
@@ -194,8 +233,10 @@ func (c *contents) lookAlone(id int32) (content, error) {
 	name := c.names.paths.arena[c.names.paths.start(id)+2 : c.names.paths.ends[id]]
 	if !c.verify {
 		now, err := statAt(c.dirs[root], name)
-		if err == nil && c.known[id].kind != notLooked && c.stamps[id] == now.sum() {
-			return c.known[id], nil
+		if err == nil {
+			if stamp, kind := c.last(id); kind != notLooked && stamp == now.sum() {
+				return c.is(id), nil
+			}
 		}
 		if err == nil && now.mode&syscall.S_IFMT == syscall.S_IFLNK {
 			return c.readLink(id)
@@ -209,7 +250,7 @@ func (c *contents) lookAlone(id int32) (content, error) {
 
 // found notes what a file is, and by which stamp it may be believed next time.
 func (c *contents) found(id int32, is content, stamp uint64) content {
-	if stamp != c.stamps[id] || is != c.known[id] {
+	if before, _ := c.last(id); stamp != before || is != c.is(id) {
 		c.fresh[id] = stamp != 0
 	}
 	c.known[id], c.stamps[id] = is, stamp

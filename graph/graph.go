@@ -128,8 +128,25 @@ func goodName(name []byte) bool {
 	return slash > 0 && slash < len(name)-1
 }
 
-// reserve makes room for n tasks more.
-func (g *Graph) reserve(n int) { g.rows = slices.Grow(g.rows, n) }
+// size is how much a graph holds of each thing.
+type size struct{ rows, names, edges, uses, text, files, paths int }
+
+func (g *Graph) size() size {
+	return size{len(g.rows), len(g.names.arena), len(g.edges), len(g.fileUses), len(g.text), g.files.paths.len(), len(g.files.paths.arena)}
+}
+
+// reserve makes room for n tasks more like those that came after a size: a graph
+// that grows bit by bit is copied again and again.
+func (g *Graph) reserve(since size, n int) {
+	now := g.size()
+	more := func(is, was int) int { return (is-was)*n/(now.rows-since.rows) + 16 }
+	g.rows = slices.Grow(g.rows, n)
+	g.edges = slices.Grow(g.edges, more(now.edges, since.edges))
+	g.fileUses = slices.Grow(g.fileUses, more(now.uses, since.uses))
+	g.text = slices.Grow(g.text, more(now.text, since.text))
+	g.names.reserve(n, more(now.names, since.names))
+	g.files.paths.reserve(more(now.files, since.files), more(now.paths, since.paths))
+}
 
 func (g *Graph) row(id int32) *row     { return &g.rows[id] }
 func (g *Graph) codeOf(id int32) *code { return &g.codes[g.rows[id].code] }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -106,14 +107,9 @@ func openIndex(path string, journal uint64) (x *index, damaged bool) {
 		syscall.Munmap(data)
 		return none, false
 	}
+	// Runs that began with this index go on with it when there is a newer one.
+	runtime.AddCleanup(x, func(data []byte) { syscall.Munmap(data) }, data)
 	return x, false
-}
-
-func (x *index) close() {
-	if x.data != nil {
-		syscall.Munmap(x.data)
-		x.data = nil
-	}
 }
 
 // parse finds the columns. They are the file's own memory: nothing is copied.

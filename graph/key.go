@@ -46,7 +46,7 @@ func (r *run) recordText(id int32, files []content) []byte {
 	}
 	for _, e := range r.needs(id) {
 		if e.kind() == uses {
-			hex.Encode(hexes[:], r.digests[e.task()][:])
+			hex.Encode(hexes[:], r.digestOf(e.task())[:])
 			b = append(appendLine(b, "input", r.name(e.task()), hexes[:]), '\n')
 		}
 	}
@@ -88,7 +88,7 @@ func (r *run) state(id int32, files []content) sum {
 	for _, e := range r.needs(id) {
 		if e.kind() == uses {
 			b = append(append(b, r.names.bytes(e.task())...), 0)
-			b = append(b, r.digests[e.task()][:]...)
+			b = append(b, r.digestOf(e.task())[:]...)
 		}
 	}
 	b = append(b, r.textOf(id)...)

@@ -19,7 +19,13 @@ const noRow = -1 << 31
 // they are.
 func (r *run) lookAtAll(ctx context.Context) int {
 	r.cached = make([]int32, len(r.rows))
-	if r.o.Cache == nil || !r.findRows() || r.o.Fresh {
+	if r.o.Cache == nil {
+		for id := range r.cached {
+			r.cached[id] = noRow
+		}
+		return 0
+	}
+	if !r.findRows() || r.o.Fresh {
 		return 0
 	}
 	r.lookAtFiles(ctx)
@@ -73,44 +79,52 @@ func (r *run) dropLost() (lost bool) {
 }
 
 // findRows finds what the cache knows of each task; false if it knows nothing.
+// What other processes add from now on does not change it.
 func (r *run) findRows() bool {
 	c := r.o.Cache
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	r.opened = c.opened
+	r.index, r.journal = c.index, c.journal
 	guess, any := -1, false
 	for id := range r.cached {
 		r.cached[id] = noRow
 		name := r.names.bytes(int32(id))
 		if at := c.tail.tasks.find(name); at >= 0 {
-			r.cached[id], any = -at-1, true
+			r.recent = append(r.recent, c.tail.rows[at])
+			r.cached[id], any = -int32(len(r.recent)), true
 		} else if at := c.index.findTask(name, &guess); at >= 0 {
 			r.cached[id], any = int32(at), true
-		}
-		if r.cached[id] != noRow {
-			r.digests[id] = c.rowAt(r.cached[id]).digest
 		}
 	}
 	return any
 }
 
-// lastOf is what the cache knows of a task's last success.
+// lastOf is what the cache knew of a task's last success when the run began.
 func (r *run) lastOf(id int32) (taskRow, bool) {
-	if r.o.Cache == nil || r.cached[id] == noRow {
+	switch at := r.cached[id]; {
+	case at == noRow:
 		return taskRow{}, false
+	case at < 0:
+		return r.recent[-at-1], true
+	default:
+		return r.index.row(int(at)), true
 	}
-	c := r.o.Cache
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	row, ok := taskRow{}, true
-	if r.opened == c.opened {
-		row = c.rowAt(r.cached[id])
-	} else { // its index was made anew, or it was pruned
-		guess := -1
-		row, ok = c.task(r.names.bytes(id), &guess)
+}
+
+// digestOf is the digest of a task's result: of this run, or before the task
+// has ended in it, of its last success.
+func (r *run) digestOf(id int32) *digest {
+	if m := r.marks[id]; m.phase == ended && m.flags&same == 0 {
+		return &r.digests[id]
 	}
-	// Another process may have had another success since.
-	return row, ok && (r.marks[id].flags&same == 0 || row.digest == r.digests[id])
+	switch at := r.cached[id]; {
+	case at == noRow:
+		return &digest{}
+	case at < 0:
+		return &r.recent[-at-1].digest
+	default:
+		return &r.index.digests[at]
+	}
 }
 
 // maybeSame says whether a task can be the same without being asked: one that
@@ -130,23 +144,11 @@ func (r *run) lookAtFiles(ctx context.Context) {
 			}
 		}
 	}
-	c := r.o.Cache
-	c.mu.RLock()
-	find := c.fileFinder(&r.files)
-	for id := range wanted {
-		if at, ok := find(int32(id)); ok {
-			row := c.fileAt(at)
-			r.contents.known[id], r.contents.stamps[id] = row.content, row.stamp
-		}
-	}
-	c.mu.RUnlock()
+	r.contents.learn(r.o.Cache)
 	inParts(ctx, len(wanted), func(id int) {
-		if !wanted[id] {
-			return
-		}
-		if _, err := r.contents.lookAlone(int32(id)); err != nil {
-			// Whoever asks for it again is told.
-			r.contents.known[id], r.contents.stamps[id] = content{}, 0
+		if wanted[id] {
+			_, err := r.contents.lookAlone(int32(id))
+			r.contents.seen[id] = err == nil // who asks again is told why not
 		}
 	})
 }
@@ -154,13 +156,7 @@ func (r *run) lookAtFiles(ctx context.Context) {
 // compareStates marks the tasks whose state is that of their last success, if
 // that of what they use is.
 func (r *run) compareStates(ctx context.Context) {
-	c := r.o.Cache
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if r.opened != c.opened {
-		return
-	}
-	r.at, r.journal = make([]int64, len(r.marks)), c.journal
+	marked := make([]bool, len(r.marks))
 	inParts(ctx, len(r.marks), func(at int) {
 		id := int32(at)
 		if !r.maybeSame(id) {
@@ -169,22 +165,24 @@ func (r *run) compareStates(ctx context.Context) {
 		var room [2][8]content
 		read, made := room[0][:0], room[1][:0]
 		for _, use := range r.filesOf(id) {
-			is := r.contents.known[use>>1]
-			if is.kind == notLooked {
+			file := int32(use >> 1)
+			if !r.contents.seen[file] {
 				return
 			}
 			if fileUse(use&1) == reads {
-				read = append(read, is)
+				read = append(read, r.contents.is(file))
 			} else {
-				made = append(made, is)
+				made = append(made, r.contents.is(file))
 			}
 		}
-		row := c.rowAt(r.cached[id])
-		if r.state(id, read).withMade(made) == row.state && row.digest == r.digests[id] {
-			r.marks[id].flags |= same
-			r.at[id] = row.at
-		}
+		last, _ := r.lastOf(id)
+		marked[id] = r.state(id, read).withMade(made) == last.state
 	})
+	for id, is := range marked {
+		if is {
+			r.marks[id].flags |= same
+		}
+	}
 }
 
 // inParts calls f for each number below n, on every processor, until the

@@ -41,10 +41,13 @@ func Many[T any](g *Graph, b Batch[T]) Refs[T] {
 		run: func(ctx context.Context, at int) (any, error) { return b.Run(ctx, at) },
 	})
 	shared := int32(len(g.codes) - 1)
-	g.reserve(b.N)
+	before := g.size()
 	t := &Task{g: g}
 	var name []byte
 	for i := range b.N {
+		if i == b.N/16 && i > 0 {
+			g.reserve(before, b.N-i)
+		}
 		name = b.Name(name[:0], i)
 		t.id = g.begin(name, shared)
 		g.rows[t.id].at = int32(i)

@@ -70,9 +70,9 @@ type run struct {
 	keys     []digest // of pure tasks that were decided one by one, and of effects
 	digests  []digest // of results: of this run, or before it is decided of the last
 	cached   []int32  // their rows in the cache, noRow if it has none
-	opened   int      // as it was opened then
-	at       []int64  // where the journal, as it was then, has the results of tasks that are the same
+	index    *index   // the cache's, as it was then
 	journal  *journal
+	recent   []taskRow // rows that the index lacks
 
 	// What few tasks have at a time.
 	texts   map[int32][]byte // records of tasks that must work, or that the plan shows

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/zeebo/xxh3"
@@ -72,8 +73,22 @@ func (t *texts) slot(text []byte) uint64 {
 	}
 }
 
-func (t *texts) grow() {
-	t.slots = make([]int32, max(64, 2*len(t.slots)))
+// reserve makes room for n texts more, of so many bytes with their NULs.
+func (t *texts) reserve(n, size int) {
+	t.arena, t.ends = slices.Grow(t.arena, size), slices.Grow(t.ends, n)
+	slots := max(64, len(t.slots))
+	for 3*slots < 4*(t.len()+n) {
+		slots *= 2
+	}
+	if slots > len(t.slots) {
+		t.rehash(slots)
+	}
+}
+
+func (t *texts) grow() { t.rehash(max(64, 2*len(t.slots))) }
+
+func (t *texts) rehash(slots int) {
+	t.slots = make([]int32, slots)
 	mask := uint64(len(t.slots) - 1)
 	for id := range int32(t.len()) {
 		at := xxh3.Hash(t.bytes(id)) & mask

@@ -21,8 +21,9 @@ func (r *run) value(id int32) (v any, ok bool) {
 
 // raw is the value of a task that is as it was, in JSON.
 func (r *run) raw(id int32) []byte {
-	e, ok := r.journal.at(r.at[id])
-	if !ok || e.digest != r.digests[id] {
+	last, _ := r.lastOf(id)
+	e, ok := r.journal.at(last.at)
+	if !ok || e.key != last.key {
 		return nil
 	}
 	return e.value
