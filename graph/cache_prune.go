@@ -150,7 +150,7 @@ func (c *Cache) removeLeftovers() {
 	entries, _ := os.ReadDir(c.dir)
 	for _, e := range entries {
 		info, err := e.Info()
-		ours := strings.HasPrefix(e.Name(), ".index-") || strings.HasPrefix(e.Name(), ".journal-")
+		ours := strings.HasPrefix(e.Name(), ".columns-") || strings.HasPrefix(e.Name(), ".journal-")
 		if err == nil && ours && c.now().Sub(info.ModTime()) > leftoverAge {
 			os.Remove(filepath.Join(c.dir, e.Name())) // else it is there the next time
 		}

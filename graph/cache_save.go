@@ -70,7 +70,7 @@ func (c *Cache) newIndex(names *texts, files *fileNames, hits []digest, now uint
 	file := func(i int) fileRow { return c.fileAt(refs[i].at) }
 	var name []byte
 	x := &index{journal: c.journal.id, end: c.tail.end, hour: now, tasks: len(rows), files: len(refs), keys: len(keys)}
-	return writeIndex(c.indexPath(), x, func(w *indexWriter) {
+	return x.write(c.indexPath(), func(w *columnWriter) {
 		writeNames(w, len(rows), func(i int) []byte {
 			if rows[i] >= 0 {
 				return c.index.name(int(rows[i]))
@@ -251,7 +251,7 @@ func (c *Cache) keyRows() []headRow {
 	return slices.CompactFunc(keys, func(a, b headRow) bool { return a.head == b.head })
 }
 
-func writeRoots(w *indexWriter, roots []string) {
+func writeRoots(w *columnWriter, roots []string) {
 	w.begin()
 	b := binary.AppendUvarint(nil, uint64(len(roots)))
 	for _, root := range roots {

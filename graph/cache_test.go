@@ -100,7 +100,7 @@ func TestPrune(t *testing.T) {
 func TestPruneTakesLeftoversAndLeavesStrangers(t *testing.T) {
 	now := time.Now()
 	c := filled(t, 1, now)
-	old, young, strange := filepath.Join(c.dir, ".index-123"), filepath.Join(c.dir, ".journal-456"), filepath.Join(c.dir, "notes")
+	old, young, strange := filepath.Join(c.dir, ".columns-123"), filepath.Join(c.dir, ".journal-456"), filepath.Join(c.dir, "notes")
 	for path, used := range map[string]time.Time{old: now.Add(-25 * time.Hour), young: now.Add(-time.Minute), strange: now.Add(-25 * time.Hour)} {
 		ok(t, os.WriteFile(path, []byte("half"), 0o600))
 		ok(t, os.Chtimes(path, used, used))

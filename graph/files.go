@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -126,27 +127,31 @@ const openFlags = syscall.O_RDONLY | syscall.O_CLOEXEC | syscall.O_NOFOLLOW | sy
 // file system says that it may have changed: size, mtime, ctime, inode, device
 // and mode tell. It is safe for use by many goroutines.
 type contents struct {
-	names  *fileNames
-	verify bool // believe no stamp: read everything
-	dirs   []int
-	errs   []error  // of opening a root
-	index  *index   // what files were when the cache was opened
-	rows   []int32  // by file: its row there, -1 if it has none; nil: none has
-	stamps []uint64 // read since: the sum of the stamp with which it was; 0 = not to be believed
-	known  []content
-	seen   []bool // by file: it was looked at before anything was decided
-	fresh  []bool // read in this run, so that the cache does not know it yet
-	locks  [64]sync.Mutex
+	names    *fileNames
+	verify   bool // believe no stamp: read everything
+	dirs     []int
+	quick    []bool   // by root: its file system answers at once
+	errs     []error  // of opening a root
+	index    *index   // what files were when the cache was opened
+	rows     []int32  // by file: its row there, -1 if it has none; nil: none has
+	stamps   []uint64 // read since: the sum of the stamp with which it was; 0 = not to be believed
+	known    []content
+	seen     []bool // by file: it was looked at before anything was decided
+	fresh    []bool // read in this run, so that the cache does not know it yet
+	anyFresh atomic.Bool
+	locks    [64]sync.Mutex
 }
 
 func openContents(names *fileNames, verify bool) *contents {
 	n := names.paths.len()
 	c := &contents{
 		names: names, verify: verify, dirs: make([]int, len(names.roots)), errs: make([]error, len(names.roots)),
+		quick:  make([]bool, len(names.roots)),
 		stamps: make([]uint64, n), known: make([]content, n), fresh: make([]bool, n), seen: make([]bool, n),
 	}
 	for i, root := range names.roots {
 		c.dirs[i], c.errs[i] = unix.Open(root, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
+		c.quick[i] = c.errs[i] == nil && isQuick(c.dirs[i])
 	}
 	return c
 }
@@ -232,7 +237,7 @@ func (c *contents) lookAlone(id int32) (content, error) {
 	}
 	name := c.names.paths.arena[c.names.paths.start(id)+2 : c.names.paths.ends[id]]
 	if !c.verify {
-		now, err := statAt(c.dirs[root], name)
+		now, err := statAt(c.dirs[root], name, c.quick[root])
 		if err == nil {
 			if stamp, kind := c.last(id); kind != notLooked && stamp == now.sum() {
 				return c.is(id), nil
@@ -251,7 +256,9 @@ func (c *contents) lookAlone(id int32) (content, error) {
 // found notes what a file is, and by which stamp it may be believed next time.
 func (c *contents) found(id int32, is content, stamp uint64) content {
 	if before, _ := c.last(id); stamp != before || is != c.is(id) {
-		c.fresh[id] = stamp != 0
+		if c.fresh[id] = stamp != 0; stamp != 0 {
+			c.anyFresh.Store(true)
+		}
 	}
 	c.known[id], c.stamps[id] = is, stamp
 	return is

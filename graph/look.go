@@ -188,13 +188,16 @@ func (r *run) compareStates(ctx context.Context) {
 // inParts calls f for each number below n, on every processor, until the
 // context ends.
 func inParts(ctx context.Context, n int, f func(int)) {
-	const part = 512
+	// Small parts would have the processors fight over what lies side by side;
+	// a few large ones would leave some idle at the end.
+	processors := runtime.GOMAXPROCS(0)
+	part := min(max(n/(16*processors), 64), 8192)
 	var next atomic.Int64
 	var all sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n/part+1) {
+	for range min(processors, n/part+1) {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				from := int(next.Add(part)) - part
+				from := int(next.Add(int64(part))) - part
 				if from >= n {
 					return
 				}
@@ -355,6 +358,9 @@ func (r *run) saveCache() error {
 	}
 	var entries []entry
 	for id := range r.contents.fresh {
+		if !r.contents.anyFresh.Load() {
+			break
+		}
 		if e, ok := r.contents.news(int32(id)); ok {
 			entries = append(entries, e)
 		}

@@ -7,6 +7,11 @@ import "context"
 // closure.
 type Batch[T any] struct {
 	N int
+	// Key, if it is not empty, stands for all that the results of Name and Declare
+	// hang on, such as the digest of the file that lists the commands. While it is
+	// the same, a graph that keeps declarations (KeepIn) calls neither. The batch
+	// must be the first that its graph declares, else Key does nothing.
+	Key string
 	// Name appends the name of task i.
 	Name func(b []byte, i int) []byte
 	// Declare declares what task i depends on and makes, as the function that
@@ -41,6 +46,10 @@ func Many[T any](g *Graph, b Batch[T]) Refs[T] {
 		run: func(ctx context.Context, at int) (any, error) { return b.Run(ctx, at) },
 	})
 	shared := int32(len(g.codes) - 1)
+	keepable := g.keepable(all.first, shared, b.Key)
+	if keepable && g.recall(b.Key, b.N) {
+		return all
+	}
 	before := g.size()
 	t := &Task{g: g}
 	var name []byte
@@ -55,6 +64,9 @@ func Many[T any](g *Graph, b Batch[T]) Refs[T] {
 			b.Declare(t, i, all)
 		}
 		g.open = false
+	}
+	if keepable && len(g.rares) == 0 && len(g.problems) == 0 {
+		g.remember(b.Key)
 	}
 	return all
 }

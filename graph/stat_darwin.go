@@ -6,8 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// isQuick is of use on Linux alone.
+func isQuick(int) bool { return false }
+
 // statAt looks at a path (NUL-terminated) below an open folder.
-func statAt(dir int, path []byte) (stamp, error) {
+func statAt(dir int, path []byte, _ bool) (stamp, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Fstatat(dir, string(path[:len(path)-1]), &st, unix.AT_SYMLINK_NOFOLLOW)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -26,7 +27,7 @@ func declare(g *graph.Graph, s shape.Shape, h how) error {
 	var needs []int
 	var text []byte
 	graph.Many(g, graph.Batch[graph.None]{
-		N:    s.Len(),
+		N: s.Len(), Key: fmt.Sprint(s, h.stamps, h.bare, h.limits), // as the digest of a file of tasks would be
 		Name: s.AppendName,
 		Declare: func(t *graph.Task, i int, all graph.Refs[graph.None]) {
 			needs = s.Needs(needs[:0], i)

@@ -104,6 +104,7 @@ func (f *flags) run(ctx context.Context) (said took.Run, err error) {
 		return said, explain(o.Cache, f.why)
 	}
 	g := graph.New()
+	g.KeepIn(o.Cache)
 	var first atomic.Int64
 	f.first = once(&first)
 	if err := f.declare(g); err != nil {
