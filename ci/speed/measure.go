@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"roost/ci/speed/shape"
 )
@@ -229,6 +230,7 @@ func (b *bench) rest(ctx context.Context, shapeName string, e map[Phase][]entran
 			return err
 		}
 	}
+	time.Sleep(settle)
 	for _, one := range e[NoOp] {
 		switch one.who {
 		case StatFloor, HashFloor, Ansible: // they keep nothing

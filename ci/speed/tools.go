@@ -77,9 +77,13 @@ func (l launcher) run(ctx context.Context, e entrant) (r Run, err error) {
 	return r, nil
 }
 
-// settle is how long files rest before they are looked at: longer than a tick of
-// the file system's clock, so that nobody has to take a time for racy.
-const settle = 30 * time.Millisecond
+// How long files rest before they are looked at: longer than a tick of the file
+// system's clock, so that nobody has to take a time for racy. roost takes the
+// coarsest clocks for possible, 2 s, and reads a younger file again.
+const (
+	clockTick = 30 * time.Millisecond
+	settle    = 2100 * time.Millisecond
+)
 
 // prepare does to the entrant's workspace what the phase is about.
 func prepare(phase Phase, e entrant) error {
@@ -88,15 +92,19 @@ func prepare(phase Phase, e entrant) error {
 	case Cold, Bare:
 		err = e.in.clean(e.state...)
 	case Leaf:
-		time.Sleep(settle)
+		time.Sleep(clockTick)
 		err = e.in.editLeaf()
 	case Touched:
-		time.Sleep(settle)
+		time.Sleep(clockTick)
 		err = e.in.touch()
 	default:
 		return nil
 	}
-	time.Sleep(settle)
+	if phase == Touched && strings.HasPrefix(e.who, Roost) {
+		time.Sleep(settle)
+	} else {
+		time.Sleep(clockTick)
+	}
 	return err
 }
 
