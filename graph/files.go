@@ -86,16 +86,17 @@ type content struct {
 	digest digest
 }
 
-func (c content) String() string {
+// appendTo appends what a record says of a file.
+func (c content) appendTo(b []byte) []byte {
 	switch c.kind {
-	case executable:
-		return "executable " + hex.EncodeToString(c.digest[:])
-	case symlink:
-		return "link " + hex.EncodeToString(c.digest[:])
 	case missing:
-		return "missing"
+		return append(b, "missing"...)
+	case executable:
+		b = append(b, "executable "...)
+	case symlink:
+		b = append(b, "link "...)
 	}
-	return hex.EncodeToString(c.digest[:])
+	return hex.AppendEncode(b, c.digest[:])
 }
 
 // stamp is what the file system says of a file without reading it.

@@ -41,7 +41,8 @@ func (r *run) recordText(id int32, files []content) []byte {
 			b = append(appendLine(b, "makes", rel, ""), '\n')
 			continue
 		}
-		b = append(appendLine(b, "file", rel, files[0].String()), '\n')
+		var text [80]byte
+		b = append(appendLine(b, "file", rel, files[0].appendTo(text[:0])), '\n')
 		files = files[1:]
 	}
 	for _, e := range r.needs(id) {
@@ -57,19 +58,29 @@ func (r *run) recordText(id int32, files []content) []byte {
 // sortLines sorts the lines of b from head on, drops what is there twice, and
 // drops the last newline.
 func sortLines(b []byte, head int) []byte {
-	b = b[:len(b)-1]
-	sorted, last := true, []byte(nil)
-	for rest := b[head:]; sorted && len(rest) > 0; {
-		line, after, _ := bytes.Cut(rest, []byte{'\n'})
-		sorted, last, rest = bytes.Compare(last, line) < 0, line, after
+	var room [32][2]int
+	lines, sorted := room[:0], true
+	for from := head; from < len(b); {
+		to := from + bytes.IndexByte(b[from:], '\n')
+		if n := len(lines); n > 0 && bytes.Compare(b[lines[n-1][0]:lines[n-1][1]], b[from:to]) >= 0 {
+			sorted = false
+		}
+		lines = append(lines, [2]int{from, to})
+		from = to + 1
 	}
 	if sorted {
-		return b
+		return b[:len(b)-1]
 	}
-	lines := bytes.Split(b[head:], []byte{'\n'})
-	slices.SortFunc(lines, bytes.Compare)
-	lines = slices.CompactFunc(lines, bytes.Equal)
-	return append(b[:head:head], bytes.Join(lines, []byte{'\n'})...)
+	slices.SortFunc(lines, func(x, y [2]int) int { return bytes.Compare(b[x[0]:x[1]], b[y[0]:y[1]]) })
+	all := append(make([]byte, 0, len(b)), b[:head]...)
+	for i, l := range lines {
+		text := b[l[0]:l[1]]
+		if i > 0 && bytes.Equal(text, b[lines[i-1][0]:lines[i-1][1]]) {
+			continue
+		}
+		all = append(append(all, text...), '\n')
+	}
+	return all[:len(all)-1]
 }
 
 // state stands for all that a pure task's record is made of: it changes when
