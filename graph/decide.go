@@ -218,6 +218,9 @@ func (r *run) blame(id int32, why flags) (b blamed, bad bool) {
 // it at once; by now a worse one may have come, and what is kept must not hang
 // on which came first.
 func (r *run) settleBlame() {
+	if r.nodes == nil {
+		return // nothing but what is as it was
+	}
 	for id := range r.inOrder() {
 		m, n := &r.marks[id], &r.nodes[id]
 		switch {

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"path/filepath"
 
 	"github.com/zeebo/xxh3"
@@ -40,7 +39,7 @@ func (g *Graph) recall(key string, n int) bool {
 	}
 	want := declaredKey(key, n)
 	if f.numbers[0] != want[0] || f.numbers[1] != want[1] ||
-		f.numbers[2] != uint64(crc32.Checksum(f.data[declaredLayout.header():], castagnoli)) {
+		f.numbers[2] != xxh3.Hash(f.data[declaredLayout.header():]) {
 		return false
 	}
 	size := func(i int) int { return int(f.numbers[3+i]) }
@@ -73,7 +72,7 @@ func (g *Graph) remember(key string) {
 	if err := g.keep.begin(); err != nil {
 		return
 	}
-	sums := crc32.New(castagnoli)
+	sums := xxh3.New()
 	numbers := make([]uint64, declaredLayout.numbers)
 	want := declaredKey(key, len(g.rows))
 	numbers[0], numbers[1] = want[0], want[1]
@@ -96,7 +95,7 @@ func (g *Graph) remember(key string) {
 		writeSlice(w, g.fileUses)
 		writeSlice(w, g.text)
 		writeRoots(w, g.files.roots)
-		numbers[2] = uint64(sums.Sum32())
+		numbers[2] = sums.Sum64()
 	})
 }
 

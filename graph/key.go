@@ -85,8 +85,9 @@ func sortLines(b []byte, head int) []byte {
 
 // state stands for all that a pure task's record is made of: it changes when
 // the record would, and costs a tenth of it. It never leaves this machine.
-func (r *run) state(id int32, files []content) sum {
-	var room [1024]byte
+// digestOf knows the results of what it uses.
+func (r *run) state(id int32, files []content, digestOf func(int32) *digest) sum {
+	var room [512]byte
 	b := binary.LittleEndian.AppendUint32(room[:0], uint32(r.rows[id].version))
 	b = append(append(b, r.names.bytes(id)...), 0)
 	for _, use := range r.filesOf(id) {
@@ -99,7 +100,7 @@ func (r *run) state(id int32, files []content) sum {
 	for _, e := range r.needs(id) {
 		if e.kind() == uses {
 			b = append(append(b, r.names.bytes(e.task())...), 0)
-			b = append(b, r.digestOf(e.task())[:]...)
+			b = append(b, digestOf(e.task())[:]...)
 		}
 	}
 	b = append(b, r.textOf(id)...)

@@ -25,7 +25,11 @@ func (r *run) lookAtAll(ctx context.Context) int {
 		}
 		return 0
 	}
-	if !r.findRows() || r.o.Fresh {
+	var learnt sync.WaitGroup
+	learnt.Go(func() { r.contents.learn(r.o.Cache) })
+	any := r.findRows()
+	learnt.Wait()
+	if !any || r.o.Fresh {
 		return 0
 	}
 	r.lookAtFiles(ctx)
@@ -117,6 +121,11 @@ func (r *run) digestOf(id int32) *digest {
 	if m := r.marks[id]; m.phase == ended && m.flags&same == 0 {
 		return &r.digests[id]
 	}
+	return r.lastDigest(id)
+}
+
+// lastDigest is the digest of the result of a task's last success.
+func (r *run) lastDigest(id int32) *digest {
 	switch at := r.cached[id]; {
 	case at == noRow:
 		return &digest{}
@@ -144,7 +153,6 @@ func (r *run) lookAtFiles(ctx context.Context) {
 			}
 		}
 	}
-	r.contents.learn(r.o.Cache)
 	inParts(ctx, len(wanted), func(id int) {
 		if wanted[id] {
 			_, err := r.contents.lookAlone(int32(id))
@@ -176,7 +184,7 @@ func (r *run) compareStates(ctx context.Context) {
 			}
 		}
 		last, _ := r.lastOf(id)
-		marked[id] = r.state(id, read).withMade(made) == last.state
+		marked[id] = r.state(id, read, r.lastDigest).withMade(made) == last.state
 	})
 	for id, is := range marked {
 		if is {
@@ -260,7 +268,7 @@ func (r *run) lookUp(ctx context.Context, id int32, out *outcome) error {
 	if err != nil {
 		return fmt.Errorf("work out the key: %w", err)
 	}
-	out.text, out.state = r.recordText(id, files), r.state(id, files)
+	out.text, out.state = r.recordText(id, files), r.state(id, files, r.digestOf)
 	out.key = digestValue(out.text)
 	if r.o.Fresh {
 		out.reason = "asked to run without the cache"
@@ -384,12 +392,11 @@ func (r *run) hits() (keys []digest) {
 		if m.status != codeCached {
 			continue
 		}
-		key := r.keys[id]
-		if m.flags&same != 0 {
-			last, _ := r.lastOf(int32(id))
-			key = last.key
+		if m.flags&same == 0 {
+			keys = append(keys, r.keys[id])
+		} else if last, ok := r.lastOf(int32(id)); ok {
+			keys = append(keys, last.key)
 		}
-		keys = append(keys, key)
 	}
 	return keys
 }

@@ -40,7 +40,7 @@ func (r *run) tryAlone(out outcome) bool {
 		return false
 	}
 	r.alone[out.id] = short.Pool
-	r.events.send(Event{Kind: TaskRetrying, Task: r.name(out.id), TaskKind: r.kind(out.id), Attempt: int(int(r.nodes[out.id].attempt)), Error: out.err.Error()})
+	r.events.send(Event{Kind: TaskRetrying, Task: r.name(out.id), TaskKind: r.kind(out.id), Attempt: int(r.nodes[out.id].attempt), Error: out.err.Error()})
 	r.enqueue(out.id)
 	return true
 }

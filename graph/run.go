@@ -66,7 +66,7 @@ type run struct {
 	events   *events
 	contents *contents
 	marks    []mark
-	nodes    []node
+	nodes    []node // nil if all tasks are the same, and nobody asks why
 	keys     []digest // of pure tasks that were decided one by one, and of effects
 	digests  []digest // of results: of this run, or before it is decided of the last
 	cached   []int32  // their rows in the cache, noRow if it has none
@@ -135,7 +135,7 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 	n := len(c.rows)
 	r := &run{
 		compiled: c, o: o, events: newEvents(o), contents: openContents(&g.files, o.Verify),
-		marks: make([]mark, n), nodes: make([]node, n), keys: make([]digest, n), digests: make([]digest, n),
+		marks: make([]mark, n),
 		texts: map[int32][]byte{}, states: map[int32]sum{}, errs: map[int32]error{}, learned: map[int32]map[string]int{},
 		alone: map[int32]string{}, stops: map[int32]context.CancelFunc{}, parked: map[string]*heap{},
 		lanes: map[string]bool{}, pools: map[string]int{},
@@ -157,6 +157,7 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 			r.marks[id] = mark{phase: ended, flags: same, status: codeCached, decided: decideCached}
 		}
 	} else {
+		r.nodes, r.keys, r.digests = make([]node, n), make([]digest, n), make([]digest, n)
 		r.setPriorities()
 		for _, id := range goals {
 			r.demand(id)
@@ -166,10 +167,10 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 	return r.finish(o.Now().Sub(began))
 }
 
-// nobodyAsks says whether it is all one in which order tasks end, and that all
-// are asked for.
+// nobodyAsks says whether it is all one in which order tasks end, and why, and
+// that all are asked for.
 func (r *run) nobodyAsks() bool {
-	return len(r.o.Watch) == 0 && len(r.o.Goals) == 0 &&
+	return r.o.NoPlan && r.o.Expect == nil && len(r.o.Watch) == 0 && len(r.o.Goals) == 0 &&
 		!slices.ContainsFunc(r.edges, func(e edge) bool { return e.kind() != uses })
 }
 
@@ -334,9 +335,12 @@ func (r *run) submit(ctx context.Context, id int32, do func(context.Context, int
 func (r *run) finish(took time.Duration) (*Result, error) {
 	for id := range r.marks {
 		id := int32(id)
-		m, n := &r.marks[id], &r.nodes[id]
+		m := &r.marks[id]
+		if m.phase == ended {
+			continue
+		}
+		n := &r.nodes[id]
 		switch {
-		case m.phase == ended:
 		case m.phase == idle:
 			m.status = codeUnneeded
 		case r.stopping:

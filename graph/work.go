@@ -167,7 +167,7 @@ func (r *run) sameInputs(id int32, out *outcome) error {
 	if err != nil {
 		return err
 	}
-	if r.state(id, files) == out.state {
+	if r.state(id, files, r.digestOf) == out.state {
 		return nil
 	}
 	now, before := parseRecord(r.recordText(id, files)), parseRecord(out.text)
