@@ -66,7 +66,7 @@ type run struct {
 	events   *events
 	contents *contents
 	marks    []mark
-	nodes    []node // nil if all tasks are the same, and nobody asks why
+	nodes    []node   // nil if all tasks are the same, and nobody asks why
 	keys     []digest // of pure tasks that were decided one by one, and of effects
 	digests  []digest // of results: of this run, or before it is decided of the last
 	cached   []int32  // their rows in the cache, noRow if it has none
