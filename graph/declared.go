@@ -60,7 +60,8 @@ func (g *Graph) recall(key string, n int) bool {
 	if !ok || roots.bad {
 		return false
 	}
-	g.names, g.rows, g.edges, g.fileUses, g.text, g.mapped = names, rows, edges, uses, text, f
+	f.unmap.Stop() // names of tasks that lie here are in plans and events: who knows for how long
+	g.names, g.rows, g.edges, g.fileUses, g.text = names, rows, edges, uses, text
 	g.files = fileNames{roots: rootNames, paths: paths}
 	return true
 }
