@@ -258,7 +258,7 @@ func goals() []goal {
 		f := r.of(l100k)
 		return f.over(f.wall(NoOp, RoostWhy), 1)
 	})
-	add("G12", "cold with events and trace, to without, "+l10k, 1.03, " x", ratio(l10k, Cold, RoostEvents, Cold, Roost))
+	add("G12", "cold with events, of which the trace is made, to without, "+l10k, 1.03, " x", ratio(l10k, Cold, RoostEvents, Cold, Roost))
 	add("G12", "an event, "+l100k+" without files", 1, " us", perEvent)
 	add("G13", "no-op to the best peer, "+f1k, 0.5, " x", toBest(f1k, NoOp, Roost))
 	add("G13", "no-op to ninja, "+f10k, 0.2, " x", ratio(f10k, NoOp, Roost, NoOp, Ninja))

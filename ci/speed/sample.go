@@ -17,7 +17,7 @@ const (
 	Roost       = "roost"
 	RoostVerify = "roost, no time stamp believed"
 	RoostDry    = "roost, dry run"
-	RoostEvents = "roost, with events and trace"
+	RoostEvents = "roost, with events"
 	RoostInside = "roost, tasks in process"
 	RoostLimits = "roost, with limits and retries"
 	RoostWhy    = "roost, why"

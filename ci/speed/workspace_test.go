@@ -228,9 +228,9 @@ func TestOwnPrograms(t *testing.T) {
 			t.Errorf("%s, %s: ran %d, cached %d, want %d and %d: %v", step.who, step.phase, r.Said.Ran, r.Said.Cached, step.ran, step.cached, err)
 		}
 		if step.who == RoostEvents {
-			traces, _ := filepath.Glob(filepath.Join(w.dir, stateDir, "runs", "*", "trace.json"))
-			if r.Said.Events < 2*40 || len(traces) != 1 {
-				t.Errorf("%d events, traces %q", r.Said.Events, traces)
+			records, _ := filepath.Glob(filepath.Join(w.dir, stateDir, "runs", "*", "events.jsonl"))
+			if r.Said.Events < 2*40 || len(records) != 1 {
+				t.Errorf("%d events, records %q", r.Said.Events, records)
 			}
 		}
 		if worked := step.ran > 0; worked != (r.Said.First > 0) || r.Said.First > r.Said.Wall {

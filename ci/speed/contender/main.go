@@ -25,7 +25,6 @@ import (
 	"roost/ci/speed/took"
 	"roost/graph"
 	"roost/internal/ledger"
-	"roost/internal/trace"
 )
 
 type flags struct {
@@ -48,7 +47,7 @@ func main() {
 	flag.StringVar(&f.state, "state", "", "keep the state in this folder; empty = none is kept")
 	flag.BoolVar(&f.verify, "verify", false, "believe no time stamp: hash every file")
 	flag.BoolVar(&f.dry, "dry", false, "plan only")
-	flag.BoolVar(&f.events, "events", false, "record the run and its trace, as roost does; wants -state")
+	flag.BoolVar(&f.events, "events", false, "record the run, as roost does; wants -state")
 	flag.BoolVar(&f.stamps, "stamps", false, "the stamp files are part of the results")
 	flag.BoolVar(&f.inside, "inprocess", false, "make stamp files in Go")
 	flag.BoolVar(&f.bare, "bare", false, "read and make no files: a task returns a value")
@@ -138,7 +137,8 @@ func (f *flags) declare(g *graph.Graph) error {
 	return declare(g, s, f.how)
 }
 
-// recorded runs the graph, with its record and trace on disk if that is wanted.
+// recorded runs the graph, with its record on disk if that is wanted, of which a
+// trace can be made.
 func (f *flags) recorded(ctx context.Context, g *graph.Graph, o graph.Options, said *took.Run) (*graph.Result, error) {
 	end := func() error { return nil }
 	if f.events {
@@ -156,10 +156,7 @@ func (f *flags) recorded(ctx context.Context, g *graph.Graph, o graph.Options, s
 		count := func(graph.Event) { said.Events++ }
 		o.Watch, o.LogTo = []func(graph.Event){record.Event, count}, record.LogTo
 		end = func() error {
-			if err := record.Close(); err != nil {
-				return err
-			}
-			return writeTrace(filepath.Join(record.Dir, "trace.json"), state.EventsPath(record.ID))
+			return record.Close()
 		}
 	}
 	result, err := g.Run(ctx, o)
@@ -167,14 +164,6 @@ func (f *flags) recorded(ctx context.Context, g *graph.Graph, o graph.Options, s
 		return nil, errors.Join(err, end())
 	}
 	return result, end()
-}
-
-func writeTrace(path, events string) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(trace.Write(file, events), file.Close())
 }
 
 func explain(cache *graph.Cache, task string) error {
