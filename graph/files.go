@@ -292,14 +292,9 @@ func (c *contents) read(id int32, dir int, name []byte) (content, error) {
 		return c.failed(id, err)
 	}
 	defer unix.Close(fd)
-	sum, err := digestOf(fd)
-	var st syscall.Stat_t
-	if err == nil || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EAGAIN) {
-		if errStat := syscall.Fstat(fd, &st); errStat != nil {
-			err = errStat
-		} else if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
-			err = errors.New("only files and symlinks can be inputs")
-		}
+	sum, st, err := digestOf(fd)
+	if err == nil && st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		err = errors.New("only files and symlinks can be inputs")
 	}
 	if err != nil {
 		return content{}, &fs.PathError{Op: "read", Path: c.names.path(id), Err: err}
@@ -315,20 +310,32 @@ func (c *contents) read(id int32, dir int, name []byte) (content, error) {
 	return c.found(id, is, believed), nil
 }
 
-// digestOf is the SHA-256 of what an open file holds.
-func digestOf(fd int) (digest, error) {
+// digestOf is the SHA-256 of what an open file holds, and what the file system
+// says of it when that was read.
+func digestOf(fd int) (sum digest, st syscall.Stat_t, err error) {
 	buf := buffers.Get().(*[64 << 10]byte)
 	defer buffers.Put(buf)
-	n, err := readFull(fd, buf[:])
-	if err != nil || n < len(buf) {
-		return sha256.Sum256(buf[:max(n, 0)]), err
+	n, err := unix.Read(fd, buf[:])
+	if errStat := syscall.Fstat(fd, &st); errStat != nil {
+		return sum, st, errStat
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		return sum, st, nil
+	}
+	if err == nil && n < len(buf) && int64(n) == st.Size { // most files: there is no need to ask whether it ends here
+		return sha256.Sum256(buf[:n]), st, nil
 	}
 	h := sha256.New()
-	for n > 0 && err == nil {
+	for n = max(n, 0); err == nil || err == syscall.EINTR; {
 		h.Write(buf[:n])
-		n, err = readFull(fd, buf[:])
+		if n, err = readFull(fd, buf[:]); n == 0 {
+			break
+		}
 	}
-	return digest(h.Sum(nil)), err
+	if err != nil {
+		return sum, st, err
+	}
+	return digest(h.Sum(nil)), st, syscall.Fstat(fd, &st)
 }
 
 // readFull reads until the buffer is full or the file ends.
