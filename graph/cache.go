@@ -33,17 +33,6 @@ type Cache struct {
 	damage  []string
 }
 
-// tail is what the journal has behind what the index was made of.
-type tail struct {
-	end     int64 // up to where it was read
-	records int
-	tasks   texts
-	rows    []taskRow
-	files   fileNames
-	fileRow []fileRow
-	keys    map[digest]keyRow
-}
-
 // taskRow is what is known of a task's last success.
 type taskRow struct {
 	state       sum
@@ -55,11 +44,6 @@ type taskRow struct {
 type fileRow struct {
 	stamp   uint64
 	content content
-}
-
-type keyRow struct {
-	at   int64
-	used uint32 // hours since 1970
 }
 
 // OpenCache opens the cache in a folder, which is made (0700) when something is
@@ -78,7 +62,7 @@ func (c *Cache) indexPath() string   { return filepath.Join(c.dir, "index") }
 // open opens journal and index as they are now, and reads what the index lacks.
 func (c *Cache) open() (err error) {
 	// Journal and index stay for the runs that read from them, until they are gone.
-	c.journal, c.index, c.tail = nil, &index{}, tail{keys: map[digest]keyRow{}}
+	c.journal, c.index, c.tail = nil, &index{}, tail{}
 	if c.journal, err = openJournal(c.journalPath(), false); err != nil {
 		return err
 	}
@@ -103,7 +87,7 @@ func (c *Cache) Close() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.journal.close()
-		c.journal, c.index, c.tail = nil, &index{}, tail{keys: map[digest]keyRow{}}
+		c.journal, c.index, c.tail = nil, &index{}, tail{}
 	}
 }
 
@@ -143,57 +127,11 @@ func (c *Cache) refresh() error {
 func (c *Cache) readTail() error {
 	end, damaged, err := c.journal.scan(c.tail.end, func(off int64, _ int, e entry) { c.tail.add(c.index, off, e) })
 	c.tail.end = end
+	c.tail.sort(c.index)
 	if damaged {
 		c.say("a part of its journal was damaged, and is skipped")
 	}
 	return err
-}
-
-// add takes in a record of the journal.
-func (t *tail) add(x *index, off int64, e entry) {
-	t.records++
-	if e.kind == recordFile {
-		id := t.files.add(string(e.root), string(e.file))
-		if int(id) == len(t.fileRow) {
-			t.fileRow = append(t.fileRow, fileRow{})
-		}
-		t.fileRow[id] = fileRow{e.stamp, content{e.content, e.digest}}
-		return
-	}
-	id, isNew := t.tasks.add(e.task)
-	if isNew {
-		guess := -1
-		row := taskRow{}
-		if at := x.findTask(e.task, &guess); at >= 0 {
-			row = x.row(at)
-		}
-		t.rows = append(t.rows, row)
-	}
-	last := t.rows[id]
-	row := taskRow{state: e.state, key: e.key, digest: e.digest, at: off, before: last.before, seconds: e.seconds}
-	if last.key != e.key {
-		row.before = last.at
-	}
-	if e.kind == recordAgain {
-		if row.at = t.find(x, e.key); row.at == 0 {
-			row.state = sum{} // the result was pruned meanwhile: it must be asked for
-		}
-	}
-	t.rows[id] = row
-	if e.kind == recordSuccess && len(e.value) > 0 {
-		t.keys[e.key] = keyRow{off, hours(e.time)}
-	}
-}
-
-// find is where the journal has the newest result of a key; 0 if nowhere.
-func (t *tail) find(x *index, key digest) int64 {
-	if row, ok := t.keys[key]; ok {
-		return row.at
-	}
-	if at := x.findKey(key); len(at) > 0 {
-		return at[len(at)-1] // 8 bytes of a SHA-256 alike: who reads it compares the whole key
-	}
-	return 0
 }
 
 func hours(unix int64) uint32 { return uint32(unix / 3600) }
@@ -204,10 +142,8 @@ func (x *index) row(i int) taskRow {
 
 // task is the last success of a task. guess is the caller's place in the index.
 func (c *Cache) task(name []byte, guess *int) (taskRow, bool) {
-	if c.tail.tasks.len() > 0 {
-		if id := c.tail.tasks.find(name); id >= 0 {
-			return c.tail.rows[id], true
-		}
+	if at := c.tail.findTask(name); at >= 0 {
+		return c.tail.rows[at], true
 	}
 	if at := c.index.findTask(name, guess); at >= 0 {
 		return c.index.row(at), true
@@ -256,8 +192,8 @@ func (c *Cache) result(task string, key digest) (entry, bool) {
 	if c.journal == nil {
 		return entry{}, false
 	}
-	if row, ok := c.tail.keys[key]; ok {
-		if e, ok := c.resultAt(row.at, task, key); ok {
+	if at := c.tail.findKey(key); at > 0 {
+		if e, ok := c.resultAt(at, task, key); ok {
 			return e, true
 		}
 	}

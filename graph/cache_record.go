@@ -40,7 +40,9 @@ func (c *Cache) Tasks() []string {
 		names = append(names, string(c.index.name(i)))
 	}
 	for id := range int32(c.tail.tasks.len()) {
-		names = append(names, string(c.tail.tasks.bytes(id)))
+		if c.tail.rows[id].at != 0 {
+			names = append(names, string(c.tail.tasks.bytes(id)))
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -99,7 +101,7 @@ func (c *Cache) State(task, key string) ResultState {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if _, known := c.tail.keys[k]; known || len(c.index.findKey(k)) > 0 {
+	if c.tail.findKey(k) > 0 || len(c.index.findKey(k)) > 0 {
 		return ResultDamaged
 	}
 	return ResultMissing

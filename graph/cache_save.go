@@ -25,6 +25,7 @@ func (c *Cache) save(names *texts, files *fileNames, hits []digest) error {
 	if c == nil {
 		return nil
 	}
+	c.adopt(names, files)
 	if err := c.refresh(); err != nil {
 		return fmt.Errorf("save the cache: %w", err)
 	}
@@ -46,6 +47,19 @@ func (c *Cache) save(names *texts, files *fileNames, hits []digest) error {
 		return fmt.Errorf("save the cache: %w", err)
 	}
 	return nil
+}
+
+// adopt lends the graph's names to the tail, if it will hear of many.
+func (c *Cache) adopt(names *texts, files *fileNames) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	const record = 200 // bytes, at least
+	if c.journal == nil {
+		return
+	}
+	if size, err := c.journal.size(); err == nil && size-c.tail.end > record*int64(names.len())/4 {
+		c.tail.adopt(names, files)
+	}
 }
 
 // usesAreOld says whether it is time to note which results are of use.
@@ -123,19 +137,19 @@ func (c *Cache) taskRows(names *texts) []int32 {
 	guess := -1
 	for id := range int32(names.len()) {
 		name := names.bytes(id)
-		if at := c.tail.tasks.find(name); at >= 0 {
+		if at := c.tail.findTask(name); at >= 0 {
 			rows, inTail[at] = append(rows, -at-1), true
 		} else if at := c.index.findTask(name, &guess); at >= 0 {
 			rows, inIndex[at] = append(rows, int32(at)), true
 		}
 	}
 	for at := range inTail {
-		if !inTail[at] {
+		if !inTail[at] && c.tail.rows[at].at != 0 {
 			rows = append(rows, int32(-at-1))
 		}
 	}
 	for at := range inIndex {
-		if !inIndex[at] && c.tail.tasks.find(c.index.name(at)) < 0 {
+		if !inIndex[at] && c.tail.findTask(c.index.name(at)) < 0 {
 			rows = append(rows, int32(at))
 		}
 	}
@@ -177,7 +191,7 @@ func (c *Cache) fileRefs(files *fileNames) (refs []fileRef, roots []string) {
 		}
 	}
 	for at := range inTail {
-		if !inTail[at] {
+		if !inTail[at] && c.tail.fileRow[at].content.kind != notLooked {
 			refs = append(refs, fileRef{tails[c.tail.files.root(int32(at))], int32(-at - 1)})
 		}
 	}
@@ -211,7 +225,7 @@ func (c *Cache) fileFinder(files *fileNames) func(id int32) (at int32, ok bool) 
 		root, rel := files.root(id), files.rel(id)
 		if at := inTail[root]; at >= 0 {
 			name = append(appendRoot(name[:0], at), rel...)
-			if at := c.tail.files.paths.find(name); at >= 0 {
+			if at := c.tail.findFile(name); at >= 0 {
 				return -at - 1, true
 			}
 		}
@@ -225,26 +239,12 @@ func (c *Cache) fileFinder(files *fileNames) func(id int32) (at int32, ok bool) 
 	}
 }
 
-func (t *tail) hasFile(root string, rel []byte) bool {
-	at := slices.Index(t.files.roots, root)
-	return at >= 0 && t.files.paths.find(append(appendRoot(nil, at), rel...)) >= 0
-}
-
-// headRow is a row of the next index's keys.
-type headRow struct {
-	head uint64
-	at   int64
-	used uint32
-}
-
 func (c *Cache) keyRows() []headRow {
-	keys := make([]headRow, 0, c.index.keys+len(c.tail.keys))
+	keys := make([]headRow, 0, c.index.keys+len(c.tail.results))
 	for i := range c.index.keys {
 		keys = append(keys, headRow{c.index.keyHeads[i], c.index.keyAt[i], c.index.keyUsed[i]})
 	}
-	for key, row := range c.tail.keys {
-		keys = append(keys, headRow{keyHead(key), row.at, row.used})
-	}
+	keys = append(keys, c.tail.results...)
 	slices.SortFunc(keys, func(a, b headRow) int { return cmp.Or(cmp.Compare(a.head, b.head), cmp.Compare(b.at, a.at)) })
 	// Of a key that was computed anew, the newest result counts. Two keys with
 	// the same head would cost one of them its place, and time.

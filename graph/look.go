@@ -93,7 +93,7 @@ func (r *run) findRows() bool {
 	for id := range r.cached {
 		r.cached[id] = noRow
 		name := r.names.bytes(int32(id))
-		if at := c.tail.tasks.find(name); at >= 0 {
+		if at := c.tail.findTask(name); at >= 0 {
 			r.recent = append(r.recent, c.tail.rows[at])
 			r.cached[id], any = -int32(len(r.recent)), true
 		} else if at := c.index.findTask(name, &guess); at >= 0 {

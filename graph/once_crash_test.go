@@ -58,7 +58,7 @@ func onceWorld(dir string) (*Graph, error) {
 				if err != nil {
 					return "", NotDone(err)
 				}
-				_, err = f.Write(append(in, '\n'))
+				_, err = f.WriteString(string(in) + "\n")
 				return string(in), errors.Join(err, f.Close())
 			}}
 			if strings.HasPrefix(name, "l/") {

@@ -15,6 +15,12 @@ type texts struct {
 	arena []byte
 	ends  []uint32 // where each ends, its NUL included
 	slots []int32  // hash table of numbers + 1; its size is a power of two
+	lent  bool     // slots are another's
+}
+
+// lend returns the same set. What is added to it does not change this one.
+func (t *texts) lend() texts {
+	return texts{arena: slices.Clip(t.arena), ends: slices.Clip(t.ends), slots: t.slots, lent: true}
 }
 
 func (t *texts) len() int { return len(t.ends) }
@@ -44,6 +50,9 @@ func (t *texts) add(text []byte) (id int32, isNew bool) {
 	slot := t.slot(text)
 	if t.slots[slot] != 0 {
 		return t.slots[slot] - 1, false
+	}
+	if t.lent {
+		t.slots, t.lent = slices.Clone(t.slots), false
 	}
 	id = int32(t.len())
 	t.slots[slot] = id + 1
@@ -88,7 +97,7 @@ func (t *texts) reserve(n, size int) {
 func (t *texts) grow() { t.rehash(max(64, 2*len(t.slots))) }
 
 func (t *texts) rehash(slots int) {
-	t.slots = make([]int32, slots)
+	t.slots, t.lent = make([]int32, slots), false
 	mask := uint64(len(t.slots) - 1)
 	for id := range int32(t.len()) {
 		at := xxh3.Hash(t.bytes(id)) & mask
