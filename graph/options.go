@@ -17,7 +17,7 @@ type Options struct {
 	Expect  *Plan
 	Records bool // put into the plan what keys are made of
 	// NoPlan leaves Result.Plan and the plan.ready event out: nobody reads a plan
-	// of a hundred thousand tasks that are as they were.
+	// of a hundred thousand tasks that are as they were. Expect needs one.
 	NoPlan bool
 	// Fresh runs pure tasks although their result is known. Effects are checked
 	// as ever: a cache never decides about them.
@@ -49,6 +49,7 @@ type Options struct {
 }
 
 func (o *Options) fill() {
+	o.NoPlan = o.NoPlan && o.Expect == nil
 	if o.Jobs <= 0 {
 		o.Jobs = 64
 	}

@@ -170,7 +170,7 @@ func (g *Graph) Run(ctx context.Context, o Options) (*Result, error) {
 // nobodyAsks says whether it is all one in which order tasks end, and why, and
 // that all are asked for.
 func (r *run) nobodyAsks() bool {
-	return r.o.NoPlan && r.o.Expect == nil && len(r.o.Watch) == 0 && len(r.o.Goals) == 0 &&
+	return r.o.NoPlan && len(r.o.Watch) == 0 && len(r.o.Goals) == 0 &&
 		!slices.ContainsFunc(r.edges, func(e edge) bool { return e.kind() != uses })
 }
 
