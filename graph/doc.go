@@ -28,7 +28,11 @@
 //			return fmt.Println(in.Get(ctx))
 //		}
 //	})
-//	result, err := g.Run(ctx, graph.Options{})
+//	cache, err := graph.OpenCache(dir)
+//	result, err := g.Run(ctx, graph.Options{Cache: cache})
+//
+// Many declares pure tasks by the thousand that share their code. Files and
+// Makes say which files a task reads and makes.
 //
 // # Deciding
 //
@@ -41,6 +45,37 @@
 // whole before the world is changed. Heavy pure tasks (a build) may start
 // earlier, for they change nothing. A dry run makes the same decisions with the
 // same code, and stops there.
+//
+// # The look
+//
+// Before anything is decided one by one, a run with a cache looks at all files
+// of the pure tasks that the cache knows, on every processor. A task whose
+// files, values and inputs hash to what they did at its last success is as it
+// was: its result is known without its key, and its value is read only if
+// somebody asks for it. All others, and those with Valid, are decided by
+// their keys.
+//
+// A file is read again if its size, mtime, ctime, inode, device or mode has
+// changed since it was read, or if it had been touched less than 2 s before that:
+// a coarse clock would not show another write. Symlinks are read each time.
+// Options.Verify believes no stamp, and reads every file. Options.NoPlan leaves
+// the plan out where nobody reads it: it has an entry for each task, changed or not.
+//
+// # The cache
+//
+// A Cache is a folder: a journal to which each success is appended, an index of
+// it that is mapped into memory and can be made again, and what batches with a
+// Key have declared (KeepIn). Damage is a miss, and said by Cache.Damage. A
+// RemoteCache shares results between machines, but for those of tasks that make
+// files: it has values alone.
+//
+// # Memory
+//
+// A declared task is a row of 32 bytes, its name, its values as text, and 4 bytes
+// for each edge and use of a file, in slices that all tasks share; a task that
+// is not of a batch has its code besides. The methods of Task that few tasks need (Lane, Pool,
+// Timeout, Retries) cost a record more. A declaration that is taken from the
+// cache, and the index, are used where they are mapped.
 //
 // # Running
 //

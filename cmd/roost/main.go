@@ -148,17 +148,19 @@ type runFlags struct {
 	Jobs        int  `help:"Tasks at work at once." placeholder:"N" default:"64" env:"ROOST_JOBS"`
 	MaxFailures int  `help:"Begin nothing new after so many failures; 0: go on with what is not concerned." placeholder:"N" env:"ROOST_MAX_FAILURES" xor:"failures"`
 	FailFast    bool `help:"Begin nothing new after the first failure." xor:"failures"`
-	sharedCache
+	cacheFlags
 }
 
-// sharedCache are the flags of a cache shared with other machines. Its token
-// has none: ROOST_CACHE_TOKEN.
-type sharedCache struct {
+// cacheFlags say what is believed of what is known, here and in a cache shared
+// with other machines. The token of that one has no flag: ROOST_CACHE_TOKEN.
+type cacheFlags struct {
+	Verify        bool   `help:"Believe no time stamp: read every file again." env:"ROOST_VERIFY"`
 	CacheURL      string `help:"A cache shared with other machines." name:"cache-url" placeholder:"URL" env:"ROOST_CACHE_URL"`
 	CacheReadOnly bool   `help:"Take results from the shared cache, send none." env:"ROOST_CACHE_READ_ONLY"`
 }
 
-func (c *sharedCache) set(o *verbs.Options) {
+func (c *cacheFlags) set(o *verbs.Options) {
+	o.Verify = c.Verify
 	o.CacheURL, o.CacheReadOnly = c.CacheURL, c.CacheReadOnly
 }
 
@@ -176,7 +178,7 @@ func (r *runFlags) options(g *Globals) verbs.Options {
 	if r.FailFast {
 		o.MaxFailures = 1
 	}
-	r.set(&o)
+	r.cacheFlags.set(&o)
 	return o
 }
 
@@ -214,12 +216,12 @@ func (v *verbAndTasks) set(o *verbs.Options) (verbs.Verb, error) {
 type planVerb struct {
 	verbAndTasks
 	Out string `help:"The file for the plan." short:"o" required:"" placeholder:"FILE" type:"path"`
-	sharedCache
+	cacheFlags
 }
 
 func (p *planVerb) Run(g *Globals) error {
 	o := g.options()
-	p.sharedCache.set(&o)
+	p.cacheFlags.set(&o)
 	verb, err := p.verbAndTasks.set(&o)
 	if err != nil {
 		return err

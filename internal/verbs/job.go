@@ -207,7 +207,7 @@ func (j *job) run(ctx context.Context, signals *Signals) (*graph.Plan, error) {
 	record := &ledger.Run{}
 	options := graph.Options{
 		Info: graph.RunInfo{Verb: j.verb.Name, Args: j.args()},
-		Dry:  j.o.DryRun, Fresh: j.o.NoCache, Jobs: j.o.Jobs, Pools: j.work.Pools, Goals: j.work.Goals,
+		Dry:  j.o.DryRun, Fresh: j.o.NoCache, Verify: j.o.Verify, Jobs: j.o.Jobs, Pools: j.work.Pools, Goals: j.work.Goals,
 		Cache: cache, Remote: j.shared, Intents: intents, Abort: signals.Abort,
 		Expect: j.expect, Records: j.records || j.expect != nil, MaxFailures: j.o.MaxFailures,
 	}
@@ -254,6 +254,9 @@ func (j *job) args() []string {
 	}
 	if j.o.NoCache {
 		args = append(args, "--no-cache")
+	}
+	if j.o.Verify {
+		args = append(args, "--verify")
 	}
 	if j.o.MaxFailures > 0 {
 		args = append(args, "--max-failures", strconv.Itoa(j.o.MaxFailures))

@@ -44,6 +44,7 @@ func Resume(ctx context.Context, signals *Signals, o Options, run string, own ..
 		o.MaxFailures = n
 	}
 	o.NoCache = slices.Contains(args, "--no-cache")
+	o.Verify = o.Verify || slices.Contains(args, "--verify")
 	fmt.Fprintf(o.Stderr, "Again: %s %s\n", strings.Join(append([]string{v.Name}, o.Args...), " "), orAll(o.On))
 	return Do(ctx, signals, o, v)
 }

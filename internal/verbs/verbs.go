@@ -32,6 +32,7 @@ type Options struct {
 	JSON    bool
 	Yes     bool // answers every question
 	NoCache bool
+	Verify  bool // believe no time stamp: read every file again
 	Verbose bool
 	// MaxFailures stops a run when so many tasks have failed; 0: never, 1: at the first.
 	MaxFailures int
@@ -46,7 +47,7 @@ type Options struct {
 
 // FromEnv reads the options from ROOST_FLEET, ROOST_ON, ROOST_TASKS (separated by
 // spaces), ROOST_DRY_RUN,
-// ROOST_JOBS, ROOST_MAX_FAILURES, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE,
+// ROOST_JOBS, ROOST_MAX_FAILURES, ROOST_JSON, ROOST_YES, ROOST_NO_CACHE, ROOST_VERIFY,
 // ROOST_CACHE_URL, ROOST_CACHE_READ_ONLY and ROOST_VERBOSE. An empty variable is
 // as good as none.
 func FromEnv() (Options, error) {
@@ -66,7 +67,7 @@ func FromEnv() (Options, error) {
 		return false
 	}
 	o.DryRun, o.JSON, o.Yes = flag("ROOST_DRY_RUN"), flag("ROOST_JSON"), flag("ROOST_YES")
-	o.NoCache, o.Verbose = flag("ROOST_NO_CACHE"), flag("ROOST_VERBOSE")
+	o.NoCache, o.Verify, o.Verbose = flag("ROOST_NO_CACHE"), flag("ROOST_VERIFY"), flag("ROOST_VERBOSE")
 	o.CacheURL, o.CacheReadOnly = os.Getenv("ROOST_CACHE_URL"), flag("ROOST_CACHE_READ_ONLY")
 	number := func(name string) int {
 		text := os.Getenv(name)

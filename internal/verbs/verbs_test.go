@@ -60,7 +60,7 @@ func TestFleetDir(t *testing.T) {
 }
 
 func TestFromEnv(t *testing.T) {
-	names := []string{"FLEET", "ON", "TASKS", "DRY_RUN", "JOBS", "JSON", "YES", "NO_CACHE", "VERBOSE"}
+	names := []string{"FLEET", "ON", "TASKS", "DRY_RUN", "JOBS", "JSON", "YES", "NO_CACHE", "VERIFY", "VERBOSE"}
 	tests := []struct {
 		name string
 		env  map[string]string
@@ -68,8 +68,8 @@ func TestFromEnv(t *testing.T) {
 		bad  []string // names of variables in the error
 	}{
 		{name: "nothing"},
-		{name: "everything", env: map[string]string{"FLEET": "/f", "ON": "@home", "TASKS": " site  @home/motd ", "DRY_RUN": "1", "JOBS": "7", "JSON": "true", "YES": "TRUE", "NO_CACHE": "yes", "VERBOSE": "Yes"},
-			want: Options{Fleet: "/f", On: "@home", Args: []string{"site", "@home/motd"}, DryRun: true, Jobs: 7, JSON: true, Yes: true, NoCache: true, Verbose: true}},
+		{name: "everything", env: map[string]string{"FLEET": "/f", "ON": "@home", "TASKS": " site  @home/motd ", "DRY_RUN": "1", "JOBS": "7", "JSON": "true", "YES": "TRUE", "NO_CACHE": "yes", "VERIFY": "1", "VERBOSE": "Yes"},
+			want: Options{Fleet: "/f", On: "@home", Args: []string{"site", "@home/motd"}, DryRun: true, Jobs: 7, JSON: true, Yes: true, NoCache: true, Verify: true, Verbose: true}},
 		{name: "said to be off", env: map[string]string{"DRY_RUN": "0", "JSON": "false", "YES": "no"}},
 		{name: "a typing error never runs for real", env: map[string]string{"DRY_RUN": "ture", "JOBS": "0"}, bad: []string{"ROOST_DRY_RUN", "ROOST_JOBS"}},
 		{name: "no number", env: map[string]string{"JOBS": "many"}, bad: []string{"ROOST_JOBS"}},
