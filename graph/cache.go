@@ -92,6 +92,12 @@ func (c *Cache) open() (err error) {
 	if c.index, damaged = openIndex(c.indexPath(), c.journal.id); damaged {
 		c.say("its index was damaged, and is made anew")
 	}
+	if size, err := c.journal.size(); err != nil {
+		return err
+	} else if size < c.index.end {
+		c.say("the end of its journal is lost")
+		c.index = &index{journal: c.journal.id, end: int64(journalHeader)}
+	}
 	c.tail.end = c.index.end
 	return c.readTail()
 }
@@ -129,14 +135,15 @@ func (c *Cache) refresh() error {
 	defer c.mu.Unlock()
 	here, errHere := os.Stat(c.journalPath())
 	if c.journal != nil && errHere == nil {
-		if open, err := c.journal.file.Stat(); err == nil && os.SameFile(here, open) {
+		open, err := c.journal.file.Stat()
+		if err == nil && os.SameFile(here, open) && open.Size() >= c.tail.end {
 			return c.readTail()
 		}
 	}
 	if c.journal == nil && errors.Is(errHere, os.ErrNotExist) {
 		return nil
 	}
-	return c.open() // another process has begun or pruned it
+	return c.open() // it was begun, pruned or cut
 }
 
 // readTail reads the journal from where it was read last.
