@@ -276,6 +276,32 @@ func (c *Cache) result(task string, key digest) (entry, bool) {
 	return entry{}, false
 }
 
+// knows says whether there should be a result for a key, by which index.
+func (c *Cache) knows(key digest) (by *index, known bool) {
+	if c == nil {
+		return nil, false
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, known = c.tail.keys[key]
+	return c.index, known || len(c.index.findKey(key)) > 0
+}
+
+// reread reads the whole journal again, because it has not what an index says:
+// else its tasks would count as done for ever, and their values were lost.
+func (c *Cache) reread(by *index) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.index != by || c.journal == nil {
+		return // somebody has done so
+	}
+	c.say("a result in its journal was damaged")
+	c.index = &index{journal: c.journal.id, end: int64(journalHeader)}
+	c.tail = tail{keys: map[digest]keyRow{}, end: c.index.end}
+	// What cannot be read now is computed again, and the next run is told why.
+	_ = c.readTail()
+}
+
 func (c *Cache) resultAt(at int64, task string, key digest) (entry, bool) {
 	e, ok := c.journal.at(at)
 	return e, ok && e.kind == recordSuccess && e.key == key && string(e.task) == task && len(e.value) > 0

@@ -97,9 +97,7 @@ func (c *Cache) State(task, key string) ResultState {
 	if e, ok := c.result(task, k); ok && json.Valid(e.value) {
 		return ResultKept
 	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if _, known := c.tail.keys[k]; known || len(c.index.findKey(k)) > 0 {
+	if _, known := c.knows(k); known {
 		return ResultDamaged
 	}
 	return ResultMissing

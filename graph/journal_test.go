@@ -61,3 +61,31 @@ func TestJournalShorterThanItsIndex(t *testing.T) {
 		}
 	}
 }
+
+// A result that the journal has lost, although the index knows of it, is
+// computed again by the next run at the latest, and Damage says so.
+func TestLostValueIsNotLostForEver(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, os.WriteFile(filepath.Join(dir, "in"), []byte("a"), 0o600))
+	var ran [3]int
+	run := func(c *Cache) (string, bool) {
+		g, refs := chain(dir, &ran)
+		result, err := g.Run(t.Context(), Options{Cache: c})
+		ok(t, err)
+		return ValueOf(result, refs[2])
+	}
+	c := cacheIn(t, filepath.Join(dir, "cache"))
+	run(c)
+	last, _ := c.lastOf("h/t2")
+	data, err := os.ReadFile(c.journalPath())
+	ok(t, err)
+	data[last.at+40] ^= 1
+	ok(t, os.WriteFile(c.journalPath(), data, 0o600))
+	c = cacheIn(t, c.dir)
+	if _, is := run(c); is {
+		t.Fatal("the value is not lost")
+	}
+	if value, _ := run(c); value != "a++" || ran != [3]int{1, 1, 2} || c.Damage() == "" {
+		t.Errorf("it is %q, the tasks ran %v times, and the damage is %q", value, ran, c.Damage())
+	}
+}

@@ -268,6 +268,9 @@ func (r *run) lookUp(ctx context.Context, id int32, out *outcome) error {
 	}
 	e, ok := r.o.Cache.result(r.name(id), out.key)
 	if !ok {
+		if by, known := r.o.Cache.knows(out.key); known {
+			r.o.Cache.reread(by)
+		}
 		out.reason = r.missReason(id, out)
 		if r.fetched(ctx, id, out) {
 			out.reason = "the remote cache has its result"

@@ -11,7 +11,12 @@ func (r *run) value(id int32) (v any, ok bool) {
 	if v, ok := r.loaded.Load(id); ok {
 		return v, true
 	}
-	v, err := r.codeOf(id).decode(r.raw(id))
+	raw := r.raw(id)
+	if len(raw) == 0 {
+		r.o.Cache.reread(r.index) // so that the next run does not take it for done
+		return nil, false
+	}
+	v, err := r.codeOf(id).decode(raw)
 	if err != nil {
 		return nil, false
 	}
