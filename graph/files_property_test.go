@@ -50,6 +50,7 @@ type fileWorld struct {
 
 	mu  sync.Mutex
 	ran []int
+	log []string // what happened, for who has to find out why
 }
 
 const fileRest = 15 * time.Millisecond
@@ -295,6 +296,7 @@ func (w *fileWorld) run(t *rapid.T, c *Cache, again bool) {
 			t.Fatalf("%s ran %d times in a dry run", x.name, w.ran[i])
 		}
 	}
+	w.log = append(w.log, fmt.Sprint("run of process ", slices.Index(w.caches, c)))
 	planned := map[string]Planned{}
 	for _, p := range plan.Tasks {
 		planned[p.Task] = p
@@ -335,7 +337,7 @@ func (w *fileWorld) checkRan(t *rapid.T, i int, e expected, p Planned, again boo
 	case ran > 1:
 		t.Fatalf("%s ran %d times", x.name, ran)
 	case ran == 1 && known == surely && e.whole:
-		t.Fatalf("%s ran (%s), but its inputs and outputs are what they were", x.name, p.Reason)
+		t.Fatalf("%s ran (%s), but its inputs and outputs are what they were; %v", x.name, p.Reason, w.log)
 	case ran == 0 && (known == surelyNot || !e.whole):
 		t.Fatalf("%s did not run, but must have (%s)", x.name, p.Reason)
 	case ran == 1 && again && !w.damaged:
@@ -420,7 +422,9 @@ func (w *fileWorld) edit(t *rapid.T) {
 func (w *fileWorld) harm(t *rapid.T) {
 	journal, index := filepath.Join(w.cacheDir, "journal"), filepath.Join(w.cacheDir, "index")
 	c := w.caches[rapid.IntRange(0, 1).Draw(t, "process")]
-	switch rapid.IntRange(0, 9).Draw(t, "harm") {
+	harm := rapid.IntRange(0, 9).Draw(t, "harm")
+	w.log = append(w.log, fmt.Sprint("harm ", harm))
+	switch harm {
 	case 0:
 		os.Remove(index)
 	case 1:
@@ -462,6 +466,16 @@ func (w *fileWorld) flip(t *rapid.T, path string) {
 	must(t, f.Close())
 	w.damaged = true
 	w.forget(maybe)
+	if filepath.Base(path) == "journal" && at < journalHeader {
+		w.restartAll(t) // who has it open goes on with it, and the next process begins another
+	}
+}
+
+// restartAll is what a power cut does to processes.
+func (w *fileWorld) restartAll(t *rapid.T) {
+	for i := range w.caches {
+		w.restart(t, i)
+	}
 }
 
 // cut shortens a file: the journal in place, as a power cut does; the index,
@@ -476,9 +490,7 @@ func (w *fileWorld) cut(t *rapid.T, path string) {
 	if filepath.Base(path) == "journal" {
 		w.forget(maybe)
 		must(t, os.Truncate(path, int64(size)))
-		for i := range w.caches { // no process outlives a power cut
-			w.restart(t, i)
-		}
+		w.restartAll(t)
 		return
 	}
 	must(t, os.WriteFile(path+".cut", data[:size], 0o600))

@@ -2,9 +2,13 @@ package graph
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 )
 
 // chain is three tasks, each of which uses the one before; the first reads a file.
@@ -87,5 +91,110 @@ func TestLostValueIsNotLostForEver(t *testing.T) {
 	}
 	if value, _ := run(c); value != "a++" || ran != [3]int{1, 1, 2} || c.Damage() == "" {
 		t.Errorf("it is %q, the tasks ran %v times, and the damage is %q", value, ran, c.Damage())
+	}
+}
+
+// damageWorld is the chain after three runs, two of them over other files, with
+// everything a cache keeps.
+type damageWorld struct {
+	dir string
+	ran [3]int
+}
+
+func (w *damageWorld) cacheDir() string { return filepath.Join(w.dir, "cache") }
+
+func newDamageWorld(t *testing.T) *damageWorld {
+	w := &damageWorld{dir: t.TempDir()}
+	for _, text := range []string{"a", "b", "a"} {
+		ok(t, os.WriteFile(filepath.Join(w.dir, "in"), []byte(text), 0o600))
+		time.Sleep(fileRest + 5*time.Millisecond) // so that its stamp is believed
+		w.run(t, text)
+	}
+	return w
+}
+
+// run runs the chain in a new process, and again, and wants the right values of
+// it. It returns how often the tasks ran, and what was said of damage.
+func (w *damageWorld) run(t *testing.T, text string) (ran [3]int, damage string) {
+	t.Helper()
+	c := cacheIn(t, w.cacheDir())
+	defer c.Close()
+	for again := range 3 {
+		before := w.ran
+		g, refs := chain(w.dir, &w.ran)
+		result, err := g.Run(t.Context(), Options{Cache: c})
+		ok(t, err)
+		if _, err := json.Marshal(result.Plan); err != nil {
+			t.Fatal(err)
+		}
+		for i, ref := range refs {
+			want := text + "++"[:i]
+			if got, is := ValueOf(result, ref); got != want && (is || again > 0 || c.Damage() == "") {
+				t.Fatalf("task %d is %q (%v), want %q; damage: %q", i, got, is, want, c.Damage())
+			}
+		}
+		for i := range ran {
+			now := w.ran[i] - before[i]
+			if ran[i] += now; now > 1 || again == 2 && now > 0 {
+				t.Fatalf("task %d ran %d times in run %d", i, now, again)
+			}
+		}
+	}
+	return ran, c.Damage()
+}
+
+// files are what a cache has kept.
+func (w *damageWorld) files(t *testing.T) map[string][]byte {
+	files := map[string][]byte{}
+	for _, name := range []string{"journal", "index"} {
+		data, err := os.ReadFile(filepath.Join(w.cacheDir(), name))
+		ok(t, err)
+		files[name] = data
+	}
+	return files
+}
+
+// restore puts the cache's files in place, one of them in another form.
+func (w *damageWorld) restore(t *testing.T, files map[string][]byte, name string, data []byte) {
+	for file, whole := range files {
+		if file == name {
+			whole = data
+		}
+		path := filepath.Join(w.cacheDir(), file)
+		os.Remove(path) // what is mapped must not change
+		ok(t, os.WriteFile(path, whole, 0o600))
+	}
+}
+
+func TestCacheDamagedAnywhere(t *testing.T) {
+	defer func(was time.Duration) { rest = was }(rest)
+	rest = fileRest
+	w := newDamageWorld(t)
+	files := w.files(t)
+	if ran, damage := w.run(t, "a"); ran != [3]int{} || damage != "" {
+		t.Fatalf("with nothing damaged, the tasks ran %v times: %s", ran, damage)
+	}
+	for _, name := range []string{"journal", "index"} {
+		t.Run(name, func(t *testing.T) {
+			whole := files[name]
+			for at := range whole {
+				t.Run(fmt.Sprintf("cut at %d", at), func(t *testing.T) {
+					w.restore(t, files, name, whole[:at])
+					ran, damage := w.run(t, "a")
+					if damage == "" && (ran != [3]int{} || at < journalHeader) {
+						t.Errorf("the tasks ran %v times, and nothing was said", ran)
+					}
+				})
+			}
+			for at := range whole {
+				flipped := slices.Clone(whole)
+				flipped[at] ^= 1 << (at % 8)
+				w.restore(t, files, name, flipped)
+				ran, damage := w.run(t, "a")
+				if name == "journal" && damage == "" && ran != [3]int{} && at >= journalHeader {
+					t.Errorf("flipped at %d: the tasks ran %v times, and nothing was said", at, ran)
+				}
+			}
+		})
 	}
 }
