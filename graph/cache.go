@@ -76,6 +76,12 @@ func (c *Cache) open() (err error) {
 	if c.index, damaged = openIndex(c.indexPath(), c.journal.id); damaged {
 		c.say("its index was damaged, and is made anew")
 	}
+	if size, err := c.journal.size(); err != nil {
+		return err
+	} else if size < c.index.end {
+		c.say("the end of its journal is lost")
+		c.index = &index{journal: c.journal.id, end: int64(journalHeader)}
+	}
 	c.tail.end = c.index.end
 	return c.readTail()
 }
@@ -113,14 +119,15 @@ func (c *Cache) refresh() error {
 	defer c.mu.Unlock()
 	here, errHere := os.Stat(c.journalPath())
 	if c.journal != nil && errHere == nil {
-		if open, err := c.journal.file.Stat(); err == nil && os.SameFile(here, open) {
+		open, err := c.journal.file.Stat()
+		if err == nil && os.SameFile(here, open) && open.Size() >= c.tail.end {
 			return c.readTail()
 		}
 	}
 	if c.journal == nil && errors.Is(errHere, os.ErrNotExist) {
 		return nil
 	}
-	return c.open() // another process has begun or pruned it
+	return c.open() // it was begun, pruned or cut
 }
 
 // readTail reads the journal from where it was read last.
@@ -203,6 +210,41 @@ func (c *Cache) result(task string, key digest) (entry, bool) {
 		}
 	}
 	return entry{}, false
+}
+
+// claims says whether index or tail say that there is a result of a key.
+func (c *Cache) claims(task string, key digest) bool {
+	guess := -1
+	row, ok := c.task([]byte(task), &guess)
+	return ok && row.key == key && row.state != sum{} || c.tail.findKey(key) > 0 || len(c.index.findKey(key)) > 0
+}
+
+// heal reads the whole journal again if it has not what is claimed of it: else
+// the task would count as done for ever, and its value were lost.
+func (c *Cache) heal(task string, key digest) {
+	if c == nil {
+		return
+	}
+	c.mu.RLock()
+	claimed := c.claims(task, key)
+	c.mu.RUnlock()
+	if !claimed {
+		return
+	}
+	if _, ok := c.result(task, key); ok {
+		return // somebody else has computed it since
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journal == nil || !c.claims(task, key) {
+		return // somebody has healed it
+	}
+	c.say("a result in its journal was damaged")
+	os.Remove(c.indexPath()) // others shall make it anew, too
+	c.index = &index{journal: c.journal.id, end: int64(journalHeader)}
+	c.tail = tail{end: c.index.end}
+	// What cannot be read now is computed again, and the next run is told why.
+	_ = c.readTail()
 }
 
 func (c *Cache) resultAt(at int64, task string, key digest) (entry, bool) {

@@ -101,7 +101,7 @@ func (c *Cache) State(task, key string) ResultState {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if c.tail.findKey(k) > 0 || len(c.index.findKey(k)) > 0 {
+	if c.claims(task, k) {
 		return ResultDamaged
 	}
 	return ResultMissing

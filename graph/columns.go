@@ -26,7 +26,6 @@ type columnFile struct {
 	data    []byte
 	numbers []uint64
 	starts  []uint64
-	unmap   runtime.Cleanup
 }
 
 // columnLayout says what a kind of column file has.
@@ -59,7 +58,7 @@ func (l columnLayout) open(path string) (f *columnFile, damaged bool) {
 		return nil, true
 	}
 	// Who began with this file goes on with it when there is a newer one.
-	f.unmap = runtime.AddCleanup(f, func(data []byte) { syscall.Munmap(data) }, data)
+	runtime.AddCleanup(f, func(data []byte) { syscall.Munmap(data) }, data)
 	return f, false
 }
 

@@ -3,6 +3,7 @@ package graph
 import (
 	"encoding/binary"
 	"path/filepath"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 )
@@ -29,23 +30,24 @@ func (g *Graph) keepable(first, code int32, key string) bool {
 // recall takes a batch of n tasks as it was declared under a key.
 func (g *Graph) recall(key string, n int) bool {
 	f, damaged := declaredLayout.open(g.keep.declaredPath())
+	if f != nil {
+		if want := declaredKey(key, n); f.numbers[0] != want[0] || f.numbers[1] != want[1] {
+			return false
+		}
+		damaged = f.numbers[2] != xxh3.Hash(f.data[declaredLayout.header():])
+	}
 	if damaged {
 		g.keep.mu.Lock()
 		g.keep.say("a declaration that it kept was damaged, and is made anew")
 		g.keep.mu.Unlock()
 	}
-	if f == nil {
-		return false
-	}
-	want := declaredKey(key, n)
-	if f.numbers[0] != want[0] || f.numbers[1] != want[1] ||
-		f.numbers[2] != xxh3.Hash(f.data[declaredLayout.header():]) {
+	if f == nil || damaged {
 		return false
 	}
 	size := func(i int) int { return int(f.numbers[3+i]) }
 	ok := true
-	names := texts{
-		arena: column[byte](f, 0, size(0), &ok), ends: column[uint32](f, 1, n, &ok), slots: column[int32](f, 2, size(1), &ok),
+	names := texts{ // plans and events have parts of the names, and may outlive the graph
+		arena: slices.Clone(column[byte](f, 0, size(0), &ok)), ends: column[uint32](f, 1, n, &ok), slots: column[int32](f, 2, size(1), &ok),
 	}
 	paths := texts{
 		arena: column[byte](f, 3, size(2), &ok), ends: column[uint32](f, 4, size(3), &ok), slots: column[int32](f, 5, size(4), &ok),
@@ -60,8 +62,7 @@ func (g *Graph) recall(key string, n int) bool {
 	if !ok || roots.bad {
 		return false
 	}
-	f.unmap.Stop() // names of tasks that lie here are in plans and events: who knows for how long
-	g.names, g.rows, g.edges, g.fileUses, g.text = names, rows, edges, uses, text
+	g.names, g.rows, g.edges, g.fileUses, g.text, g.mapped = names, rows, edges, uses, text, f
 	g.files = fileNames{roots: rootNames, paths: paths}
 	return true
 }

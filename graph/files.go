@@ -114,8 +114,8 @@ func (s *stamp) sum() uint64 {
 // rest is how long a file must have been untouched before its digest is
 // believed: the coarsest time stamps in use (FAT, some NFS) tick in 2 s. A file
 // that was written in the tick in which it was read could change again without
-// a trace.
-const rest = 2 * time.Second
+// a trace. It is no constant so that a test can wait for it.
+var rest = 2 * time.Second
 
 func (s *stamp) atRest(read time.Time) bool {
 	return max(s.mtime, s.ctime)+int64(rest) < read.UnixNano()

@@ -26,8 +26,9 @@ type Graph struct {
 	ordered  bool // there are edges by name
 	byName   []nameEdge
 	problems []error
-	once     string // a once-only task, if there is one
-	keep     *Cache // keeps declarations
+	once     string      // a once-only task, if there is one
+	keep     *Cache      // keeps declarations
+	mapped   *columnFile // what they lie in, if they were kept
 }
 
 // row is a declared task. Where its edges, files and values end, those of the

@@ -261,7 +261,7 @@ func (j *journal) size() (int64, error) {
 // at reads the record that begins at an offset.
 func (j *journal) at(off int64) (entry, bool) {
 	size, err := j.size()
-	if err != nil {
+	if err != nil || off < int64(journalHeader) || off >= size {
 		return entry{}, false
 	}
 	w := window{file: j.file, from: off, size: size, buf: make([]byte, 0, 512)} // most records fit

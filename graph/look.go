@@ -276,6 +276,7 @@ func (r *run) lookUp(ctx context.Context, id int32, out *outcome) error {
 	}
 	e, ok := r.o.Cache.result(r.name(id), out.key)
 	if !ok {
+		r.o.Cache.heal(r.name(id), out.key)
 		out.reason = r.missReason(id, out)
 		if r.fetched(ctx, id, out) {
 			out.reason = "the remote cache has its result"

@@ -11,7 +11,13 @@ func (r *run) value(id int32) (v any, ok bool) {
 	if v, ok := r.loaded.Load(id); ok {
 		return v, true
 	}
-	v, err := r.codeOf(id).decode(r.raw(id))
+	raw := r.raw(id)
+	if len(raw) == 0 {
+		last, _ := r.lastOf(id)
+		r.o.Cache.heal(r.name(id), last.key) // so that the next run does not take it for done
+		return nil, false
+	}
+	v, err := r.codeOf(id).decode(raw)
 	if err != nil {
 		return nil, false
 	}
