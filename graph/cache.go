@@ -287,6 +287,17 @@ func (c *Cache) knows(key digest) (by *index, known bool) {
 	return c.index, known || len(c.index.findKey(key)) > 0
 }
 
+// missing notes that the journal has not the value of a task's last success.
+func (c *Cache) missing(task string) {
+	c.mu.RLock()
+	by, guess := c.index, -1
+	row, known := c.task([]byte(task), &guess)
+	c.mu.RUnlock()
+	if e, _ := c.entryAt(row.at); known && (e.key != row.key || len(e.value) == 0) {
+		c.reread(by)
+	}
+}
+
 // reread reads the whole journal again, because it has not what an index says:
 // else its tasks would count as done for ever, and their values were lost.
 func (c *Cache) reread(by *index) {

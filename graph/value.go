@@ -13,7 +13,7 @@ func (r *run) value(id int32) (v any, ok bool) {
 	}
 	raw := r.raw(id)
 	if len(raw) == 0 {
-		r.o.Cache.reread(r.index) // so that the next run does not take it for done
+		r.o.Cache.missing(r.name(id)) // so that the next run does not take it for done
 		return nil, false
 	}
 	v, err := r.codeOf(id).decode(raw)
