@@ -215,6 +215,13 @@ func (r *run) lookRead(id int32) ([]content, error) { return r.lookAt(id, reads)
 
 // lookMade looks at the files that a task was to make.
 func (r *run) lookMade(id int32) ([]content, error) {
+	last := -1
+	for _, use := range r.filesOf(id) {
+		if root := r.files.root(int32(use >> 1)); fileUse(use&1) == makes && root != last {
+			r.contents.reopen(root)
+			last = root
+		}
+	}
 	made, err := r.lookAt(id, makes)
 	for i, is := range made {
 		if is.kind == missing {
