@@ -240,7 +240,6 @@ func (c *Cache) heal(task string, key digest) {
 		return // somebody has healed it
 	}
 	c.say("a result in its journal was damaged")
-	os.Remove(c.indexPath()) // others shall make it anew, too
 	c.index = &index{journal: c.journal.id, end: int64(journalHeader)}
 	c.tail = tail{end: c.index.end}
 	// What cannot be read now is computed again, and the next run is told why.

@@ -106,9 +106,12 @@ type stamp struct {
 	mode               uint64
 }
 
-// sum stands for the stamp; it is never 0.
-func (s *stamp) sum() uint64 {
-	return xxh3.Hash(unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))) | 1
+// sum stands for the stamp, and for what the file was found to be with it, so
+// that neither is believed where one of them is damaged. It is never 0.
+func (s *stamp) sum(is content) uint64 {
+	var room [96]byte
+	b := append(room[:0], unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))...)
+	return xxh3.Hash(append(append(b, byte(is.kind)), is.digest[:]...)) | 1
 }
 
 // rest is how long a file must have been untouched before its digest is
@@ -130,12 +133,12 @@ const openFlags = syscall.O_RDONLY | syscall.O_CLOEXEC | syscall.O_NOFOLLOW | sy
 type contents struct {
 	names    *fileNames
 	verify   bool // believe no stamp: read everything
-	dirs     []int
-	quick    []bool   // by root: its file system answers at once
-	errs     []error  // of opening a root
-	index    *index   // what files were when the cache was opened
-	rows     []int32  // by file: its row there, -1 if it has none; nil: none has
-	stamps   []uint64 // read since: the sum of the stamp with which it was; 0 = not to be believed
+	roots    []atomic.Pointer[openRoot]
+	turn     sync.Mutex  // of who opens a root again
+	gone     []*openRoot // roots in whose place others are
+	index    *index      // what files were when the cache was opened
+	rows     []int32     // by file: its row there, -1 if it has none; nil: none has
+	stamps   []uint64    // read since: the sum of the stamp with which it was; 0 = not to be believed
 	known    []content
 	seen     []bool // by file: it was looked at before anything was decided
 	fresh    []bool // read in this run, so that the cache does not know it yet
@@ -146,15 +149,49 @@ type contents struct {
 func openContents(names *fileNames, verify bool) *contents {
 	n := names.paths.len()
 	c := &contents{
-		names: names, verify: verify, dirs: make([]int, len(names.roots)), errs: make([]error, len(names.roots)),
-		quick:  make([]bool, len(names.roots)),
+		names: names, verify: verify, roots: make([]atomic.Pointer[openRoot], len(names.roots)),
 		stamps: make([]uint64, n), known: make([]content, n), fresh: make([]bool, n), seen: make([]bool, n),
 	}
 	for i, root := range names.roots {
-		c.dirs[i], c.errs[i] = unix.Open(root, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
-		c.quick[i] = c.errs[i] == nil && isQuick(c.dirs[i])
+		c.roots[i].Store(newRoot(root))
 	}
 	return c
+}
+
+// openRoot is a folder below which files are looked at.
+type openRoot struct {
+	dir   int
+	err   error // of opening it
+	quick bool  // its file system answers at once
+}
+
+func newRoot(path string) *openRoot {
+	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
+	return &openRoot{dir, err, err == nil && isQuick(dir)}
+}
+
+func (o *openRoot) close() {
+	if o.err == nil {
+		unix.Close(o.dir)
+	}
+}
+
+// reopen opens a root again if there is another folder now: one that a task has
+// made, or put in the place of an older one.
+func (c *contents) reopen(root int) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	was := c.roots[root].Load()
+	var open, here unix.Stat_t
+	err := unix.Stat(c.names.roots[root], &here)
+	if err != nil && was.err != nil {
+		return
+	}
+	if err == nil && was.err == nil && unix.Fstat(was.dir, &open) == nil && open.Ino == here.Ino && open.Dev == here.Dev {
+		return
+	}
+	c.roots[root].Store(newRoot(c.names.roots[root]))
+	c.gone = append(c.gone, was) // somebody may be at work with it
 }
 
 // learn takes in what a cache knows of the files.
@@ -177,12 +214,12 @@ func (c *contents) learn(cache *Cache) {
 	}
 }
 
-// last is what is known of a file without a look.
-func (c *contents) last(id int32) (stamp uint64, is contentKind) {
+// stamp is that of a file when it was looked at last.
+func (c *contents) stamp(id int32) uint64 {
 	if c.known[id].kind == notLooked && c.rows != nil && c.rows[id] >= 0 {
-		return c.index.stamps[c.rows[id]], c.index.kinds[c.rows[id]]
+		return c.index.stamps[c.rows[id]]
 	}
-	return c.stamps[id], c.known[id].kind
+	return c.stamps[id]
 }
 
 // is is what a file was found to be.
@@ -194,10 +231,11 @@ func (c *contents) is(id int32) content {
 }
 
 func (c *contents) close() {
-	for i, dir := range c.dirs {
-		if c.errs[i] == nil {
-			unix.Close(dir)
-		}
+	for i := range c.roots {
+		c.roots[i].Load().close()
+	}
+	for _, root := range c.gone {
+		root.close()
 	}
 }
 
@@ -229,19 +267,19 @@ func (c *contents) look(id int32) (content, error) {
 
 // lookAlone is look for a caller that has the file to itself.
 func (c *contents) lookAlone(id int32) (content, error) {
-	root := c.names.root(id)
-	if err := c.errs[root]; err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+	root := c.roots[c.names.root(id)].Load()
+	if root.err != nil {
+		if errors.Is(root.err, fs.ErrNotExist) {
 			return c.found(id, content{kind: missing}, 0), nil
 		}
-		return content{}, fmt.Errorf("open %s: %w", c.names.roots[root], err)
+		return content{}, fmt.Errorf("open %s: %w", c.names.roots[c.names.root(id)], root.err)
 	}
 	name := c.names.paths.arena[c.names.paths.start(id)+2 : c.names.paths.ends[id]]
 	if !c.verify {
-		now, err := statAt(c.dirs[root], name, c.quick[root])
+		now, err := statAt(root.dir, name, root.quick)
 		if err == nil {
-			if stamp, kind := c.last(id); kind != notLooked && stamp == now.sum() {
-				return c.is(id), nil
+			if is := c.is(id); is.kind != notLooked && c.stamp(id) == now.sum(is) {
+				return is, nil
 			}
 		}
 		if err == nil && now.mode&syscall.S_IFMT == syscall.S_IFLNK {
@@ -251,12 +289,12 @@ func (c *contents) lookAlone(id int32) (content, error) {
 			return c.failed(id, err)
 		}
 	}
-	return c.read(id, c.dirs[root], name)
+	return c.read(id, root.dir, name)
 }
 
 // found notes what a file is, and by which stamp it may be believed next time.
 func (c *contents) found(id int32, is content, stamp uint64) content {
-	if before, _ := c.last(id); stamp != before || is != c.is(id) {
+	if stamp != c.stamp(id) || is != c.is(id) {
 		if c.fresh[id] = stamp != 0; stamp != 0 {
 			c.anyFresh.Store(true)
 		}
@@ -305,7 +343,7 @@ func (c *contents) read(id int32, dir int, name []byte) (content, error) {
 	}
 	now, believed := stampOf(&st), uint64(0)
 	if now.atRest(began) {
-		believed = now.sum()
+		believed = now.sum(is)
 	}
 	return c.found(id, is, believed), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -86,6 +87,7 @@ func TestLostValueIsNotLostForEver(t *testing.T) {
 	data[last.at+40] ^= 1
 	ok(t, os.WriteFile(c.journalPath(), data, 0o600))
 	c = cacheIn(t, c.dir)
+	c.now = func() time.Time { return time.Now().Add(usedHours * time.Hour) } // the index is made anew meanwhile
 	if _, is := run(c); is {
 		t.Fatal("the value is not lost")
 	}
@@ -197,4 +199,102 @@ func TestCacheDamagedAnywhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzParseEntry: any bytes are an entry or none; an entry that was parsed is
+// written as one that is parsed as the same.
+func FuzzParseEntry(f *testing.F) {
+	made := []content{{regular, keyOf(1)}, {missing, digest{}}}
+	for _, e := range []entry{
+		{kind: recordSuccess, task: []byte("h/x"), key: keyOf(1), value: []byte("{}"), text: []byte("a\nb"), made: made, seconds: 1.5, time: 7},
+		{kind: recordAgain, task: []byte("h/x"), key: keyOf(2), used: map[string]int{"memory": 3, "disk": -1}},
+		{kind: recordTiming, task: []byte("h/y"), seconds: 2},
+		{kind: recordFile, root: []byte("/r"), file: []byte("a b"), stamp: 9, content: executable, digest: keyOf(3)},
+	} {
+		f.Add(e.appendTo(nil)[frameHeader:])
+	}
+	f.Add([]byte{})
+	f.Add([]byte("S\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		e, ok := parseEntry(payload)
+		if !ok {
+			return
+		}
+		frame := e.appendTo(nil)
+		if length, ok := frameLength(frame); !ok || length != len(frame) || !frameWhole(frame) {
+			t.Fatalf("a frame of %d bytes is not whole", len(frame))
+		}
+		again, ok := parseEntry(frame[frameHeader:])
+		if e.seconds != e.seconds { // NaN
+			e.seconds, again.seconds = 0, 0
+		}
+		if !ok || !reflect.DeepEqual(e, again) {
+			t.Fatalf("%+v became %+v (%v)", e, again, ok)
+		}
+	})
+}
+
+// FuzzColumns: any bytes are an index and a declaration, or none; what they hold
+// can be asked for, and is in the file.
+func FuzzColumns(f *testing.F) {
+	dir := f.TempDir()
+	path := filepath.Join(dir, "columns")
+	small := columnLayout{magic: "roost-test-0001\n", numbers: 1, columns: 2}
+	ok(f, small.write(path, []uint64{3}, func(w *columnWriter) {
+		writeSlice(w, []uint32{1, 2, 3})
+		writeRoots(w, []string{"/a", "/b"})
+	}))
+	add := func(path string) {
+		data, err := os.ReadFile(path)
+		ok(f, err)
+		f.Add(data, uint16(0), byte(0))
+		f.Add(data, uint16(len(data)-1), byte(1))
+	}
+	add(path)
+	var ran [3]int
+	ok(f, os.WriteFile(filepath.Join(dir, "in"), []byte("a"), 0o600))
+	c := cacheIn(f, filepath.Join(dir, "cache"))
+	g, _ := chain(dir, &ran)
+	_, err := g.Run(f.Context(), Options{Cache: c})
+	ok(f, err)
+	add(c.indexPath())
+	w, kept := fixedMany(f)
+	w.batch(kept)
+	add(kept.declaredPath())
+	f.Fuzz(func(t *testing.T, data []byte, at uint16, flip byte) {
+		if len(data) > 0 {
+			data = slices.Clone(data)
+			data[int(at)%len(data)] ^= flip
+		}
+		dir := t.TempDir()
+		path := filepath.Join(dir, "index")
+		ok(t, os.WriteFile(path, data, 0o600))
+		if file, _ := small.open(path); file != nil {
+			is := true
+			numbers := column[uint32](file, 0, int(file.numbers[0]), &is)
+			if is != (uint64(len(numbers)) == file.numbers[0]) {
+				t.Fatalf("%d numbers of %d: %v", len(numbers), file.numbers[0], is)
+			}
+		}
+		if file, _ := indexLayout.open(path); file != nil {
+			x := &index{mapped: file}
+			if x.parse() {
+				for i := range x.tasks {
+					guess := -1
+					x.row(i)
+					x.findTask(x.name(i), &guess)
+				}
+				for i := range x.files {
+					x.file(i)
+				}
+				x.findKey(keyOf(1))
+			}
+		}
+		g := New()
+		g.KeepIn(cacheIn(t, dir))
+		ok(t, os.Rename(path, g.keep.declaredPath()))
+		if g.recall(w.key, w.n) && (g.Len() != w.n || g.name(0) != w.name(0)) {
+			t.Fatalf("took a declaration of %d tasks", g.Len())
+		}
+	})
 }

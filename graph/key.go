@@ -107,12 +107,11 @@ func (r *run) state(id int32, files []content, digestOf func(int32) *digest) sum
 	return sum(xxh3.Hash128(b).Bytes())
 }
 
-// withMade is the state of a task that makes files, when it has made them.
-func (s sum) withMade(made []content) sum {
-	if len(made) == 0 {
-		return s
-	}
-	b := append(make([]byte, 0, 128), s[:]...)
+// ended is the state of a task that had this result: with it a damaged digest
+// is not taken for what the task has found.
+func (s sum) ended(result digest, made []content) sum {
+	b := append(make([]byte, 0, 256), s[:]...)
+	b = append(b, result[:]...)
 	for _, m := range made {
 		b = append(append(b, byte(m.kind)), m.digest[:]...)
 	}

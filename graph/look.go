@@ -184,7 +184,7 @@ func (r *run) compareStates(ctx context.Context) {
 			}
 		}
 		last, _ := r.lastOf(id)
-		marked[id] = r.state(id, read, r.lastDigest).withMade(made) == last.state
+		marked[id] = r.state(id, read, r.lastDigest).ended(last.digest, made) == last.state
 	})
 	for id, is := range marked {
 		if is {
@@ -223,6 +223,13 @@ func (r *run) lookRead(id int32) ([]content, error) { return r.lookAt(id, reads)
 
 // lookMade looks at the files that a task was to make.
 func (r *run) lookMade(id int32) ([]content, error) {
+	last := -1
+	for _, use := range r.filesOf(id) {
+		if root := r.files.root(int32(use >> 1)); fileUse(use&1) == makes && root != last {
+			r.contents.reopen(root)
+			last = root
+		}
+	}
 	made, err := r.lookAt(id, makes)
 	for i, is := range made {
 		if is.kind == missing {
@@ -292,7 +299,7 @@ func (r *run) lookUp(ctx context.Context, id int32, out *outcome) error {
 		return nil
 	}
 	out.reason = unchanged
-	if last, ok := r.lastOf(id); !r.o.Dry && (!ok || last.key != out.key || last.state != out.state.withMade(out.made)) {
+	if last, ok := r.lastOf(id); !r.o.Dry && (!ok || last.key != out.key || last.state != out.state.ended(out.digest, out.made)) {
 		// Else the next run would have to ask again.
 		_ = r.o.Cache.append(r.entryOf(recordAgain, id, out, float64(e.seconds)))
 	}
@@ -336,7 +343,7 @@ func (r *run) missReason(id int32, out *outcome) string {
 // entryOf is the journal's record of a pure task's success.
 func (r *run) entryOf(kind byte, id int32, out *outcome, seconds float64) entry {
 	return entry{
-		kind: kind, task: r.names.bytes(id), key: out.key, digest: out.digest, state: out.state.withMade(out.made),
+		kind: kind, task: r.names.bytes(id), key: out.key, digest: out.digest, state: out.state.ended(out.digest, out.made),
 		seconds: float32(seconds), used: out.used, made: out.made, value: out.raw, text: out.text,
 	}
 }

@@ -29,8 +29,8 @@ func (r *run) value(id int32) (v any, ok bool) {
 func (r *run) raw(id int32) []byte {
 	last, _ := r.lastOf(id)
 	e, ok := r.journal.at(last.at)
-	if !ok || e.key != last.key {
-		return nil
+	if !ok || e.key != last.key || len(e.value) == 0 {
+		e, _ = r.o.Cache.result(r.name(id), last.key) // the index may be damaged
 	}
 	return e.value
 }
