@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -180,20 +179,18 @@ func TestCacheDamagedAnywhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			whole := files[name]
 			for at := range whole {
-				t.Run(fmt.Sprintf("cut at %d", at), func(t *testing.T) {
-					w.restore(t, files, name, whole[:at])
-					ran, damage := w.run(t, "a")
-					if damage == "" && (ran != [3]int{} || at < journalHeader) {
-						t.Errorf("the tasks ran %v times, and nothing was said", ran)
-					}
-				})
+				w.restore(t, files, name, whole[:at])
+				ran, damage := w.run(t, "a")
+				if damage == "" && (ran != [3]int{} || at < journalHeader) {
+					t.Errorf("cut at %d: the tasks ran %v times, and nothing was said", at, ran)
+				}
 			}
 			for at := range whole {
 				flipped := slices.Clone(whole)
 				flipped[at] ^= 1 << (at % 8)
 				w.restore(t, files, name, flipped)
 				ran, damage := w.run(t, "a")
-				if name == "journal" && damage == "" && ran != [3]int{} && at >= journalHeader {
+				if name == "journal" && damage == "" && ran != [3]int{} {
 					t.Errorf("flipped at %d: the tasks ran %v times, and nothing was said", at, ran)
 				}
 			}
