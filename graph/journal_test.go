@@ -295,3 +295,28 @@ func FuzzColumns(f *testing.F) {
 		}
 	})
 }
+
+// A damaged duration is none: a plan has numbers that JSON knows.
+func TestDamagedDuration(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, os.WriteFile(filepath.Join(dir, "in"), []byte("a"), 0o600))
+	var ran [3]int
+	c := cacheIn(t, filepath.Join(dir, "cache"))
+	g, _ := chain(dir, &ran)
+	_, err := g.Run(t.Context(), Options{Cache: c})
+	ok(t, err)
+	f, _ := indexLayout.open(c.indexPath())
+	data := slices.Clone(f.data)
+	for at := f.starts[colTaskSeconds]; at < f.starts[colRoots]; at++ {
+		data[at] = 0xff
+	}
+	ok(t, os.Remove(c.indexPath()))
+	ok(t, os.WriteFile(c.indexPath(), data, 0o600))
+	ok(t, os.WriteFile(filepath.Join(dir, "in"), []byte("b"), 0o600))
+	g, _ = chain(dir, &ran)
+	plan, err := g.Plan(t.Context(), Options{Cache: cacheIn(t, c.dir)})
+	ok(t, err)
+	if _, err := json.Marshal(plan); err != nil {
+		t.Error(err)
+	}
+}
