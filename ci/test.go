@@ -43,7 +43,7 @@ var parts = []part{
 	{"lint", tool("go", "tool", "-modfile=tools/go.mod", "staticcheck", "./...")},
 	{"the demo, as the README has it", tool("go", "tool", "mage", "demo")},
 	{"tests, raced, with lab and Nix", tests},
-	{"10,000 random graphs", tool("go", "test", "-run=Promises", "-count=1", "./graph", "-rapid.checks=10000")},
+	{"10,000 random graphs", tool("go", "test", "-run=EnginePromises|EngineKeepsItsPromises|Once", "-count=1", "./graph", "-rapid.checks=10000")},
 	{"the OpenTelemetry module", otel},
 	{"other platforms", crossBuild},
 	{"budgets", budgets},

@@ -123,3 +123,32 @@ func TestDamagedFileKindIsNotBelieved(t *testing.T) {
 		t.Errorf("the file is there, and the value is %q", value)
 	}
 }
+
+// Files of one name below two roots are two inputs: to swap them is a change.
+func TestSameNameInTwoFolders(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	c := cacheIn(t, t.TempDir())
+	write := func(a, b string) {
+		ok(t, os.WriteFile(filepath.Join(one, "in"), []byte(a), 0o600))
+		ok(t, os.WriteFile(filepath.Join(two, "in"), []byte(b), 0o600))
+	}
+	for _, contents := range [][2]string{{"a", "b"}, {"b", "a"}, {"a", "a"}, {"a", "b"}} {
+		write(contents[0], contents[1])
+		g := New()
+		ref := pure(g, "h/x", func(context.Context) (string, error) {
+			a, err := os.ReadFile(filepath.Join(one, "in"))
+			ok(t, err)
+			b, err := os.ReadFile(filepath.Join(two, "in"))
+			return string(a) + string(b), err
+		}, func(t *Task) {
+			t.Files(one, "other")
+			t.Files(two, "in")
+			t.Files(one, "in")
+		})
+		result, err := g.Run(t.Context(), Options{Cache: c})
+		ok(t, err)
+		if got, _ := ValueOf(result, ref); got != contents[0]+contents[1] {
+			t.Errorf("the files are %q, the value is %q", contents, got)
+		}
+	}
+}

@@ -35,14 +35,19 @@ func (r *run) recordText(id int32, files []content) []byte {
 	b = append(b, `code version "" = "`...)
 	b = append(strconv.AppendInt(b, int64(r.rows[id].version), 10), "\"\n"...)
 	var hexes [2 * len(digest{})]byte
-	for _, use := range r.filesOf(id) {
+	namesakes := r.namesakes(id)
+	for i, use := range r.filesOf(id) {
 		rel := r.files.rel(int32(use >> 1))
 		if fileUse(use&1) == makes {
 			b = append(appendLine(b, "makes", rel, ""), '\n')
 			continue
 		}
-		var text [80]byte
-		b = append(appendLine(b, "file", rel, files[0].appendTo(text[:0])), '\n')
+		var room [96]byte
+		is := files[0].appendTo(room[:0])
+		if n := namesakes(i); n > 0 {
+			is = fmt.Appendf(is, " in folder %d", n+1)
+		}
+		b = append(appendLine(b, "file", rel, is), '\n')
 		files = files[1:]
 	}
 	for _, e := range r.needs(id) {
@@ -53,6 +58,25 @@ func (r *run) recordText(id int32, files []content) []byte {
 	}
 	b = append(b, r.textOf(id)...)
 	return sortLines(b, head)
+}
+
+// namesakes returns what counts the files that a task reads before its i-th and
+// that have the same name, below other roots: which is which must show in the key.
+func (r *run) namesakes(id int32) func(i int) int {
+	uses := r.filesOf(id)
+	root := func(use uint32) int { return r.files.root(int32(use >> 1)) }
+	if !slices.ContainsFunc(uses, func(use uint32) bool { return root(use) != root(uses[0]) }) {
+		return func(int) int { return 0 } // all but a few tasks
+	}
+	return func(i int) (n int) {
+		for _, use := range uses[:i] {
+			same := bytes.Equal(r.files.rel(int32(use>>1)), r.files.rel(int32(uses[i]>>1)))
+			if same && fileUse(use&1) == reads && root(use) != root(uses[i]) {
+				n++
+			}
+		}
+		return n
+	}
 }
 
 // sortLines sorts the lines of b from head on, drops what is there twice, and

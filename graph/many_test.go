@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -340,5 +341,49 @@ func TestBadBatches(t *testing.T) {
 				t.Error("a declaration that is not valid was kept")
 			}
 		})
+	}
+}
+
+// A graph that was mapped back goes on as any other: it grows, gets edges by
+// name, and leaves the file as it is.
+func TestKeptGraphGrows(t *testing.T) {
+	w, c := fixedMany(t)
+	w.batch(c)
+	for range 2 {
+		w.named = 0
+		g, refs := w.batch(c)
+		if w.named != 0 {
+			t.Fatal("the declaration was not kept")
+		}
+		for i := range 100 {
+			pure(g, fmt.Sprintf("more/t%d", i), constant("more"), func(t *Task) {
+				Use(t, refs[i%w.n])
+				t.Files(w.dir, fmt.Sprintf("s%d", i))
+				t.Value("n", fmt.Sprint(i))
+			})
+		}
+		g.Order(w.name(2), "more/t0")
+		Many(g, Batch[string]{
+			N: 2, Key: "one", Name: func(b []byte, i int) []byte { return fmt.Append(b, "batch/t", i) },
+			Run: func(_ context.Context, i int) (string, error) { return fmt.Sprint("of the batch: ", i), nil },
+		})
+		result, err := g.Run(t.Context(), Options{Cache: c})
+		ok(t, err)
+		n := 0
+		for _, status := range []Status{StatusRan, StatusCached, StatusUnneeded} { // a task that is as it was asks for nothing it comes after
+			for range result.Ended(status) {
+				n++
+			}
+		}
+		plan := result.Plan
+		if n != w.n+102 || len(plan.Tasks) != w.n+102 {
+			t.Errorf("%d tasks ended well, %d are planned, of %d", n, len(plan.Tasks), w.n+102)
+		}
+		if got := valueOf(result, int32(w.n+101)); got != "of the batch: 1" {
+			t.Errorf("the last is %v", got)
+		}
+		if !slices.Contains(plan.Tasks[slices.IndexFunc(plan.Tasks, func(p Planned) bool { return p.Task == w.name(2) })].Needs, "more/t0") {
+			t.Error("the edge by name is lost")
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -197,7 +198,9 @@ func (r *run) setPriorities() {
 		if !ok {
 			continue
 		}
-		r.nodes[id].expect = row.seconds
+		if row.seconds >= 0 && row.seconds < math.MaxInt32 { // else the index is damaged
+			r.nodes[id].expect = row.seconds
+		}
 		for _, p := range r.rareOf(int32(id)).pools {
 			if p.measured {
 				r.learned[int32(id)] = r.o.Cache.usedBy(row)

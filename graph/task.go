@@ -159,7 +159,8 @@ func (t *Task) Finally(h Handle) { t.edge(h.taskID(), lasts) }
 
 // Behind orders two effects without need: if both work in this run, then this
 // one works after the other, whether that went well or not. Neither asks for
-// the other.
+// the other. The plan counts: one that it had as unneeded, and that is asked for
+// only by what was unknown then, is not waited for.
 func (t *Task) Behind(h Handle) { t.edge(h.taskID(), behind) }
 
 // edge declares an edge, once. A gate over thousands of tasks is not searched
