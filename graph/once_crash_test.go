@@ -58,7 +58,7 @@ func onceWorld(dir string) (*Graph, error) {
 				if err != nil {
 					return "", NotDone(err)
 				}
-				_, err = f.Write(append(in, '\n'))
+				_, err = fmt.Fprintf(f, "%s\n", in)
 				return string(in), errors.Join(err, f.Close())
 			}}
 			if strings.HasPrefix(name, "l/") {
