@@ -152,3 +152,26 @@ func TestSameNameInTwoFolders(t *testing.T) {
 		}
 	}
 }
+
+func TestOneMakerAFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, test := range []struct{ second, error string }{
+		{"x", "the task graph is not valid: h/a and h/b both make " + filepath.Join(dir, "x")},
+		{"y", ""},
+	} {
+		g := New()
+		for i, rel := range []string{"x", test.second} {
+			pure(g, []string{"h/a", "h/b"}[i], constant(""), func(t *Task) {
+				t.Makes(dir, rel, "./"+rel) // twice by the same task is no harm
+				t.Heavy()
+			})
+		}
+		got := ""
+		if _, err := g.Plan(t.Context(), Options{}); err != nil {
+			got = err.Error()
+		}
+		if got != test.error {
+			t.Errorf("got %q, want %q", got, test.error)
+		}
+	}
+}

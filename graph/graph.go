@@ -205,6 +205,9 @@ func (g *Graph) compile() (*compiled, error) {
 	if len(g.problems) > 0 {
 		return nil, fmt.Errorf("the task graph is not valid: %w", errors.Join(g.problems...))
 	}
+	if err := g.twoMakers(); err != nil {
+		return nil, fmt.Errorf("the task graph is not valid: %w", err)
+	}
 	c := &compiled{Graph: g}
 	if forward {
 		if c.topo = c.kahn(); len(c.topo) < len(g.rows) {
@@ -223,6 +226,25 @@ func (g *Graph) compile() (*compiled, error) {
 		}
 	}
 	return c, nil
+}
+
+// twoMakers finds a file that two tasks make: each would find it changed by the
+// other, and work again, in every run.
+func (g *Graph) twoMakers() error {
+	makers := make([]int32, g.files.paths.len()) // ids + 1
+	for id := range int32(len(g.rows)) {
+		for _, use := range g.filesOf(id) {
+			if fileUse(use&1) != makes {
+				continue
+			}
+			file := int32(use >> 1)
+			if other := makers[file]; other != 0 && other != id+1 {
+				return fmt.Errorf("%s and %s both make %s", g.name(other-1), g.name(id), g.files.path(file))
+			}
+			makers[file] = id + 1
+		}
+	}
+	return nil
 }
 
 // nameEdges puts the edges that are known by name among the others, and says
