@@ -251,12 +251,6 @@ func (c *Cache) resultAt(at int64, task string, key digest) (entry, bool) {
 	return e, ok && e.kind == recordSuccess && e.key == key && string(e.task) == task && len(e.value) > 0
 }
 
-// usedBy is what a task took of measured pools when it last ran.
-func (c *Cache) usedBy(row taskRow) map[string]int {
-	e, _ := c.entryAt(row.at)
-	return e.used
-}
-
 // append keeps entries, in one write.
 func (c *Cache) append(entries ...entry) error {
 	if c == nil || len(entries) == 0 {

@@ -329,15 +329,11 @@ func (r *run) madeDiffer(id int32, e entry) (reason string, err error) {
 }
 
 func (r *run) missReason(id int32, out *outcome) string {
-	last, ok := r.lastOf(id)
-	if !ok {
-		return "never ran"
-	}
-	before := r.o.Cache.textOf(r.name(id), last.at)
+	before := r.lastEntry(id).text
 	if len(before) == 0 {
 		return "never ran"
 	}
-	return cmp.Or(parseRecord(out.text).difference(before), "its result is no longer in the cache")
+	return cmp.Or(parseRecord(out.text).difference(parseRecord(before)), "its result is no longer in the cache")
 }
 
 // entryOf is the journal's record of a pure task's success.

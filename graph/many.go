@@ -82,8 +82,7 @@ func (t *Task) MakesBytes(root string, rel []byte) { t.fileBytes(root, rel, make
 
 func (t *Task) fileBytes(root string, rel []byte, how fileUse) {
 	t.row()
-	id := t.g.files.addBytes(root, rel)
-	t.g.fileUses = append(t.g.fileUses, uint32(id)<<1|uint32(how))
+	t.use(t.g.files.addBytes(root, rel), how)
 }
 
 // ValueBytes is Value without a string of the text.

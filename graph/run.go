@@ -203,7 +203,7 @@ func (r *run) setPriorities() {
 		}
 		for _, p := range r.rareOf(int32(id)).pools {
 			if p.measured {
-				r.learned[int32(id)] = r.o.Cache.usedBy(row)
+				r.learned[int32(id)] = r.lastEntry(int32(id)).used
 			}
 		}
 	}

@@ -101,8 +101,17 @@ func (t *Task) Makes(root string, rels ...string) { t.file(root, rels, makes) }
 func (t *Task) file(root string, rels []string, how fileUse) {
 	t.row()
 	for _, rel := range rels {
-		id := t.g.files.add(root, cleanRel(rel))
-		t.g.fileUses = append(t.g.fileUses, uint32(id)<<1|uint32(how))
+		t.use(t.g.files.add(root, cleanRel(rel)), how)
+	}
+}
+
+// mostRoots is how many folders the files of a graph may lie below.
+const mostRoots = 1 << 16
+
+func (t *Task) use(file int32, how fileUse) {
+	t.g.fileUses = append(t.g.fileUses, uint32(file)<<1|uint32(how))
+	if len(t.g.files.roots) > mostRoots {
+		panic("graph: files below more than 65,536 folders; name them below a common one")
 	}
 }
 

@@ -35,6 +35,20 @@ func (r *run) raw(id int32) []byte {
 	return e.value
 }
 
+// lastEntry is what the journal, as it was when the run began, has of a task's
+// last success; the zero entry if it has none.
+func (r *run) lastEntry(id int32) entry {
+	last, ok := r.lastOf(id)
+	if !ok {
+		return entry{}
+	}
+	e, ok := r.journal.at(last.at)
+	if !ok || string(e.task) != r.name(id) {
+		return entry{}
+	}
+	return e
+}
+
 // reason is why a task was decided so, or how it ended.
 func (r *run) reason(id int32) string {
 	if m := r.marks[id]; m.flags&same != 0 && m.phase == ended {
@@ -63,8 +77,7 @@ func (r *run) recordOf(id int32) record {
 		return parseRecord(text)
 	}
 	if m := r.marks[id]; m.flags&same != 0 && m.phase == ended {
-		last, _ := r.lastOf(id)
-		return r.o.Cache.textOf(r.name(id), last.at)
+		return parseRecord(r.lastEntry(id).text)
 	}
 	return nil
 }
