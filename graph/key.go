@@ -22,7 +22,13 @@ type record []string
 // recordVersion is part of every key: raise it when the record's form changes.
 const recordVersion = "roost-key-1"
 
-func parseRecord(text []byte) record { return strings.Split(string(text), "\n") }
+// parseRecord reads a record's text; nil if there is none.
+func parseRecord(text []byte) record {
+	if len(text) == 0 {
+		return nil
+	}
+	return strings.Split(string(text), "\n")
+}
 
 // recordText writes a pure task's record, from what the files are that it reads
 // and from the results of what it uses. What was declared counts, not in which

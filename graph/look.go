@@ -368,11 +368,22 @@ func (r *run) saveCache() error {
 	if r.o.Cache == nil {
 		return nil
 	}
+	if r.contents.anyFresh.Load() {
+		if err := r.keepFiles(); err != nil {
+			return err
+		}
+	}
+	var hits []digest
+	if r.o.Cache.usesAreOld() {
+		hits = r.hits()
+	}
+	return r.o.Cache.save(&r.names, &r.files, hits)
+}
+
+// keepFiles keeps what was learned of files and is not in the journal yet.
+func (r *run) keepFiles() error {
 	var entries []entry
 	for id := range r.contents.fresh {
-		if !r.contents.anyFresh.Load() {
-			break
-		}
 		if e, ok := r.contents.news(int32(id)); ok {
 			entries = append(entries, e)
 		}
@@ -383,23 +394,14 @@ func (r *run) saveCache() error {
 			entries = entries[:0]
 		}
 	}
-	var hits []digest
-	if r.o.Cache.usesAreOld() {
-		hits = r.hits()
-	}
-	return r.o.Cache.save(&r.names, &r.files, hits)
+	return nil
 }
 
 // hits are the keys whose results were of use.
 func (r *run) hits() (keys []digest) {
 	for id, m := range r.marks {
-		if m.status != codeCached {
-			continue
-		}
-		if m.flags&same == 0 {
-			keys = append(keys, r.keys[id])
-		} else if last, ok := r.lastOf(int32(id)); ok {
-			keys = append(keys, last.key)
+		if m.status == codeCached {
+			keys = append(keys, r.keyOf(int32(id)))
 		}
 	}
 	return keys

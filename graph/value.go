@@ -28,8 +28,8 @@ func (r *run) value(id int32) (v any, ok bool) {
 // raw is the value of a task that is as it was, in JSON.
 func (r *run) raw(id int32) []byte {
 	last, _ := r.lastOf(id)
-	e, ok := r.journal.at(last.at)
-	if !ok || e.key != last.key || len(e.value) == 0 {
+	e := r.lastEntry(id)
+	if e.key != last.key || len(e.value) == 0 {
 		e, _ = r.o.Cache.result(r.name(id), last.key) // the index may be damaged
 	}
 	return e.value
@@ -60,15 +60,19 @@ func (r *run) reason(id int32) string {
 // keyText is what a plan says that a task was decided on; "" if that is not
 // known, and for observations.
 func (r *run) keyText(id int32) string {
-	key := r.keys[id]
+	if key := r.keyOf(id); key != (digest{}) {
+		return key.String()
+	}
+	return ""
+}
+
+// keyOf is the key of a task that was decided; zero if it is not known.
+func (r *run) keyOf(id int32) digest {
 	if m := r.marks[id]; m.flags&same != 0 && m.phase == ended {
 		last, _ := r.lastOf(id)
-		key = last.key
+		return last.key
 	}
-	if key == (digest{}) {
-		return ""
-	}
-	return key.String()
+	return r.keys[id]
 }
 
 // recordOf is the record of a task as it stands; nil if it is not known.
